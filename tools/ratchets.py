@@ -1,0 +1,137 @@
+"""The rules of the house which no linter knows: sizes, words that must not appear, and what `core` may import.
+
+Each rule is a function from the repository's root to complaints, one line each: `path:line: what. hint: remedy`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TREES = ("src", "tests", "bench", "tools", "examples")
+LONGEST_FUNCTION = 60
+LONGEST_MODULE = 400
+CORE_MAY_IMPORT = frozenset(sys.stdlib_module_names) | {"mainstay", "pydantic", "pydantic_core", "cronsim"}
+CORE_MUST_NOT = frozenset({"http", "selectors", "socket", "sqlite3", "ssl", "subprocess", "urllib"})
+PURE = frozenset({"http", "urllib.parse"})
+
+# Joined from halves, so that this file does not contain what it looks for.
+FORBIDDEN = {
+    "a path of one machine": re.compile(
+        "/" + r"(?:work/(?:main|shared|\.)|root/\.|tmp/team|opt/(?:pypi|wheels))"
+    ),
+    "a host of a package registry": re.compile(
+        r"\b(?:"
+        + "|".join(["py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.(?:org|com)"])
+        + r")\b"
+    ),
+}
+# Made by uv itself: an address per file of every dependency.
+GENERATED = frozenset({"uv.lock"})
+
+
+def python_files(root: Path) -> Iterator[Path]:
+    """Every Python file of ours, in a stable order."""
+    for tree in TREES:
+        yield from sorted((root / tree).rglob("*.py"))
+
+
+def tracked_files(root: Path) -> list[Path]:
+    """What a clone would contain: the files which git knows or would take."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    return [root / name for name in names if name and (root / name).is_file()]
+
+
+def long_modules(root: Path) -> Iterator[str]:
+    """Modules with more than LONGEST_MODULE lines."""
+    for path in python_files(root):
+        lines = len(path.read_text().splitlines())
+        if lines > LONGEST_MODULE:
+            yield f"{path.relative_to(root)}:1: {lines} lines, {LONGEST_MODULE} at most. hint: split by noun"
+
+
+def long_functions(root: Path) -> Iterator[str]:
+    """Functions with more than LONGEST_FUNCTION lines, the docstring not counted."""
+    for path in python_files(root):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST_FUNCTION:
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                yield f"{where}: {node.name} has {length(node)} lines, {LONGEST_FUNCTION} at most. hint: split it"
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end; a docstring costs nothing, so that nobody saves on words."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    first = node.body[0]
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def forbidden_words(root: Path) -> Iterator[str]:
+    """Traces of one machine in files which are for all."""
+    for path in tracked_files(root):
+        if path.name in GENERATED:
+            continue
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            for what, pattern in FORBIDDEN.items():
+                if pattern.search(line):
+                    yield f"{path.relative_to(root)}:{number}: names {what}. hint: say it without"
+
+
+def impure_core(root: Path) -> Iterator[str]:
+    """Imports of `core` beyond the standard library, pydantic and cronsim; and of the library's doors to the world."""
+    for path in sorted((root / "src/mainstay/core").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for name in imported(node):
+                top = name.split(".")[0]
+                if top not in CORE_MAY_IMPORT or (top in CORE_MUST_NOT and name not in PURE):
+                    where = f"{path.relative_to(root)}:{getattr(node, 'lineno', 1)}"
+                    yield f"{where}: core imports {name}. hint: core has no I/O; put it into ports"
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules which a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        return [node.module]
+    return []
+
+
+RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
+    long_modules,
+    long_functions,
+    forbidden_words,
+    impure_core,
+)
+
+
+def main() -> int:
+    """The exit code: 0 when no rule complains."""
+    complaints = [complaint for rule in RULES for complaint in rule(ROOT)]
+    print("\n".join(complaints) or f"{len(RULES)} rules hold")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
