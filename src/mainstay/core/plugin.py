@@ -1,0 +1,104 @@
+"""What checks, jobs, notifiers and storage backends have in common: one frozen model, one file, one registry."""
+
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+class Settings(BaseModel):
+    """Base of everything that is read from `mainstay.yaml`: frozen, strict, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Plugin(Settings):
+    """A thing with a type name and options.
+
+    A *kind* (Check, Job, Notifier, Objects) is a direct subclass made with `kind=...`; a *type* subclasses a
+    kind with `type=...`, which registers it in the configuration, the JSON schema, the reference pages and the
+    contract tests. `shorthand` names the option that a bare value sets: `http: https://example.com/`.
+    """
+
+    kind: ClassVar[str] = ""
+    type_name: ClassVar[str] = ""
+    shorthand: ClassVar[str | None] = None
+    registry: ClassVar[dict[str, type[Self]]] = {}  # type: ignore[misc]
+
+    def __init_subclass__(
+        cls, *, kind: str | None = None, type: str | None = None, shorthand: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if kind is not None:
+            cls.kind = kind
+            cls.registry = {}
+        if type is not None:
+            cls.type_name = type
+            cls.shorthand = shorthand
+            cls.registry[type] = cls
+
+
+PluginT = TypeVar("PluginT", bound=Plugin)
+
+
+class Tagged:
+    """Annotation for a field that holds one plug-in, written `{TYPE: options}`.
+
+    `Annotated[Check, Tagged(Check)]` accepts `{http: {url: ...}}`, `{http: https://...}` and a bare `docker`
+    for a type without required options. The types are those registered when the schema is built.
+    """
+
+    def __init__(self, base: type[Plugin]) -> None:
+        self.base = base
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices: dict[Any, CoreSchema] = {
+            name: self._choice(name, cls, handler) for name, cls in sorted(self.base.registry.items())
+        }
+        union = core_schema.tagged_union_schema(
+            choices,
+            discriminator=self._tag,
+            custom_error_type="plugin_type",
+            custom_error_message=f"not a {self.base.kind}; known types: {', '.join(choices)}",
+        )
+        inner = core_schema.no_info_after_validator_function(
+            lambda value: next(iter(value.values())) if isinstance(value, dict) else value, union
+        )
+        ready = core_schema.is_instance_schema(self.base)
+        accepted = core_schema.no_info_wrap_validator_function(
+            lambda value, validate: value if isinstance(value, self.base) else validate(_spread(value)), inner
+        )
+        return core_schema.json_or_python_schema(inner, accepted) if ready else accepted
+
+    def _tag(self, value: Any) -> str | None:
+        if isinstance(value, dict) and len(value) == 1:
+            return str(next(iter(value)))
+        return None
+
+    def _choice(self, name: str, cls: type[Plugin], handler: GetCoreSchemaHandler) -> CoreSchema:
+        model = handler.generate_schema(cls)
+        schema = model
+        if cls.shorthand is not None:
+            field = cls.model_fields[cls.shorthand]
+            bare = handler.generate_schema(field.rebuild_annotation())
+            schema = core_schema.no_info_before_validator_function(
+                _expander(cls.shorthand), model, json_schema_input_schema=core_schema.union_schema([model, bare])
+            )
+        return core_schema.typed_dict_schema({name: core_schema.typed_dict_field(schema)}, extra_behavior="forbid")
+
+
+def _spread(value: Any) -> Any:
+    if isinstance(value, str):
+        return {value: {}}
+    if isinstance(value, dict) and len(value) == 1:
+        (name, options), *_ = value.items()
+        return {name: {} if options is None else options}
+    return value
+
+
+def _expander(shorthand: str) -> Any:
+    def expand(value: Any) -> Any:
+        is_secret = isinstance(value, dict) and set(value) == {"secret"}
+        return value if isinstance(value, dict) and not is_secret else {shorthand: value}
+
+    return expand

@@ -1,0 +1,47 @@
+"""A service and what runs it."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mainstay.core.plugin import Settings
+from mainstay.core.secret import Secret
+
+
+class Process(Settings):
+    """A program that mainstay itself starts and restarts; for everything that has no service manager."""
+
+    kind: Literal["process"] = "process"
+    command: list[str] = Field(min_length=1)
+    """Program and arguments; no shell is involved."""
+    directory: Path | None = Field(default=None, strict=False)
+    """Working directory; that of the configuration file when left out."""
+    env: dict[str, str | Secret] = {}
+    """Environment variables besides the inherited ones."""
+    user: str | None = None
+    """Account to run as; mainstay's own when left out."""
+
+
+class Unit(Settings):
+    """A unit of systemd, a container of Docker or a service of Docker Swarm."""
+
+    kind: Literal["systemd", "docker", "swarm"]
+    name: str
+
+
+def _parse(value: Any) -> Any:
+    if isinstance(value, str):
+        found = re.fullmatch(r"(systemd|docker|swarm):([A-Za-z0-9][\w.@:\\-]*)", value)
+        if not found:
+            raise ValueError("write systemd:UNIT, docker:NAME, swarm:NAME or {process: {command: [...]}}")
+        return {"kind": found[1], "name": found[2]}
+    if isinstance(value, dict) and set(value) == {"process"} and isinstance(value["process"], (dict, list)):
+        options = value["process"]
+        return {"kind": "process", **(options if isinstance(options, dict) else {"command": options})}
+    return value
+
+
+RunsOn = Annotated[Annotated[Process | Unit, Field(discriminator="kind")], BeforeValidator(_parse)]
+"""What runs a service: `systemd:UNIT`, `docker:NAME`, `swarm:NAME` or `{process: {command: [...]}}`."""

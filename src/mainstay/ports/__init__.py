@@ -1,0 +1,1 @@
+"""The true boundaries: clock, names, objects, hosts, containers, PostgreSQL's own tools."""

@@ -1,0 +1,1 @@
+"""The journal: the only memory. SQLite on one machine, PostgreSQL when there are several."""
