@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.servers import postgres as postgres_engines
 from tests.servers import redis as redis_engines
+from tests.servers import s3 as s3_engines
+from tests.servers.faults import FaultProxy
+from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.recorder import Recorder
 from tests.servers.redis import RedisServer
+from tests.servers.s3 import Bucket, S3Server
+from tests.servers.smtp import SmtpSink
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +60,70 @@ def redis(redis_server: RedisServer) -> RedisServer:
     """A real and empty Redis."""
     redis_server.flush()
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server, shared; prefer the fixture `bucket`."""
+    yield from s3_engines.serve()
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """A new and empty bucket, with its server's address and keys."""
+    return s3.bucket()
+
+
+@pytest.fixture
+def nginx() -> Iterator[Callable[[str], NginxServer]]:
+    """`nginx(inside_of_the_http_block)` starts one; `{port}` and `{base}` in it are filled in."""
+    with ExitStack() as stack:
+
+        def start(http: str) -> NginxServer:
+            server = NginxServer(http)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A provider which writes down what it is sent, polite until told otherwise."""
+    server = Recorder()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_recorder() -> Iterator[Callable[[], Recorder]]:
+    """As many providers as a test wants."""
+    with ExitStack() as stack:
+
+        def make() -> Recorder:
+            server = Recorder()
+            stack.callback(server.stop)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def smtp() -> Iterator[SmtpSink]:
+    """A mail server which keeps what it is given."""
+    sink = SmtpSink()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[[int], FaultProxy]]:
+    """`fault_proxy(port)` puts a TCP proxy before a port, which can cut, stall and refuse."""
+    with ExitStack() as stack:
+
+        def make(port: int) -> FaultProxy:
+            proxy = FaultProxy(port)
+            stack.callback(proxy.stop)
+            return proxy
+
+        yield make

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import smtplib
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from email.message import EmailMessage
+
 import psycopg
 import pytest
 
 from tests.helpers import NeverHappened, aeventually, eventually
+from tests.servers.faults import FaultProxy
+from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.recorder import PAGERDUTY, Recorder
 from tests.servers.redis import RedisServer
+from tests.servers.s3 import Bucket
+from tests.servers.smtp import SmtpSink
 
 
 def version(dsn: str) -> int:
@@ -69,6 +81,159 @@ def test_redis_comes_back_on_its_port_after_sigkill(redis: RedisServer) -> None:
     redis.start()
     assert redis.url == url
     assert redis.answers()
+
+
+def post(url: str, body: bytes = b"{}", timeout: float = 5) -> tuple[int, bytes]:
+    request = urllib.request.Request(url, data=body, headers={"X-Test": "yes"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_the_recorder_keeps_everything(recorder: Recorder) -> None:
+    assert post(f"{recorder.url}/slack?x=1", b'{"text": "hi"}') == (200, b"ok")
+    [request] = recorder.wait(1, path="/slack")
+    assert (request.method, request.path, request.json()) == ("POST", "/slack?x=1", {"text": "hi"})
+    assert request.headers["x-test"] == "yes"
+    assert recorder.accepted == [request]
+    assert recorder.to("/other") == []
+
+
+def test_the_recorder_plays_pagerduty(recorder: Recorder) -> None:
+    status, body = post(recorder.url + PAGERDUTY, b'{"dedup_key": "k"}')
+    assert status == 202
+    assert b'"dedup_key": "k"' in body
+
+
+def test_the_recorder_misbehaves_as_told_and_recovers(recorder: Recorder) -> None:
+    recorder.answer(503, times=2)
+    recorder.answer(429, headers={"Retry-After": "7"}, times=1, path="/slack")
+    assert [post(f"{recorder.url}/slack")[0] for _ in range(4)] == [503, 503, 429, 200]
+    assert len(recorder.accepted) == 1
+
+
+def test_the_recorder_hangs(recorder: Recorder) -> None:
+    recorder.hang()
+    with pytest.raises(TimeoutError):
+        post(recorder.url, timeout=0.2)
+    recorder.accept()
+    assert post(recorder.url)[0] == 200
+    assert [request.status for request in recorder.wait(2)] == [None, 200]
+
+
+def test_the_recorder_drops(recorder: Recorder) -> None:
+    recorder.drop(times=1)
+    with pytest.raises(ConnectionError):
+        post(recorder.url)
+    assert post(recorder.url)[0] == 200
+
+
+def test_the_recorder_answers_slowly(recorder: Recorder) -> None:
+    recorder.answer(delay=30, times=1)
+    with pytest.raises(TimeoutError):
+        post(recorder.url, timeout=0.2)
+
+
+def test_the_recorder_refuses_and_comes_back_on_its_port(recorder: Recorder) -> None:
+    recorder.refuse()
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        post(recorder.url)
+    recorder.accept()
+    assert post(recorder.url)[0] == 200
+
+
+def test_two_recorders_do_not_mix(make_recorder: Callable[[], Recorder]) -> None:
+    slack, pager = make_recorder(), make_recorder()
+    post(slack.url)
+    assert (len(slack.requests), len(pager.requests)) == (1, 0)
+
+
+def test_waiting_in_vain_says_what_came(recorder: Recorder) -> None:
+    with pytest.raises(AssertionError, match=r"0 requests in 0\.01 s, 1 were expected"):
+        recorder.wait(1, deadline=0.01)
+
+
+def a_mail() -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "a@example.com", "b@example.com", "Grüße"
+    mail.set_content("Hello")
+    return mail
+
+
+def test_smtp_keeps_mails_and_logins(smtp: SmtpSink) -> None:
+    with smtplib.SMTP(smtp.host, smtp.port) as client:
+        client.login("user", "password")
+        client.send_message(a_mail())
+    [mail] = smtp.wait(1)
+    assert mail["Subject"] == "Grüße"
+    assert smtp.recipients == [["b@example.com"]]
+    assert smtp.logins == [("user", "password")]
+
+
+def test_smtp_refuses_as_told(smtp: SmtpSink) -> None:
+    smtp.answer("451 later, please")
+    with smtplib.SMTP(smtp.host, smtp.port) as client, pytest.raises(smtplib.SMTPDataError, match="later"):
+        client.send_message(a_mail())
+    assert smtp.messages == []
+
+
+def test_a_bucket_is_new_and_keeps_bytes(bucket: Bucket) -> None:
+    assert bucket.keys() == []
+    bucket.put("a/b c.bin", b"\0\1")
+    assert bucket.get("a/b c.bin") == b"\0\1"
+    assert bucket.keys("a/") == ["a/b c.bin"]
+    assert bucket.uploads() == []
+    bucket.delete("a/b c.bin")
+    assert bucket.keys() == []
+
+
+def test_nginx_serves_and_reloads(nginx: Callable[[str], NginxServer]) -> None:
+    server = nginx("server { listen 127.0.0.1:{port}; return 200 first; }")
+    assert post(server.url) == (200, b"first")
+    server.reload("server { listen 127.0.0.1:{port}; return 200 second; }")
+    eventually(lambda: post(server.url) == (200, b"second"))
+    assert '"POST / HTTP/1.1" 200' in server.access_log()
+
+
+def test_the_fault_proxy_passes_and_cuts(
+    recorder: Recorder, fault_proxy: Callable[[int], FaultProxy]
+) -> None:
+    proxy = fault_proxy(recorder.port)
+    url = f"http://127.0.0.1:{proxy.port}/"
+    assert post(url)[0] == 200
+    proxy.cut_after(1000)
+    with pytest.raises((ConnectionError, urllib.error.URLError)):
+        post(url, b"x" * 2_000_000)
+    proxy.heal()
+    assert post(url, b"x" * 2_000_000)[0] == 200
+    assert len(recorder.requests) == 2
+
+
+def test_the_fault_proxy_stalls_and_refuses(
+    recorder: Recorder, fault_proxy: Callable[[int], FaultProxy]
+) -> None:
+    proxy = fault_proxy(recorder.port)
+    url = f"http://127.0.0.1:{proxy.port}/"
+    proxy.stall()
+    with pytest.raises(TimeoutError):
+        post(url, timeout=0.2)
+    proxy.refuse()
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        post(url)
+    proxy.heal()
+    assert post(url)[0] == 200
+
+
+def test_a_reset_reaches_the_client(recorder: Recorder, fault_proxy: Callable[[int], FaultProxy]) -> None:
+    proxy = fault_proxy(recorder.port)
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        eventually(lambda: proxy.connections)
+        proxy.reset()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
 
 
 def test_eventually_returns_the_value_and_forgives_early_errors() -> None:
