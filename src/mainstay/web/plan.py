@@ -1,0 +1,95 @@
+"""What is configured, as far as the dashboard may show it: names and words, never an address with a password.
+
+The composition root makes a `Plan` from the configuration, so that pages need no other room's settings.
+"""
+
+from dataclasses import dataclass, field
+
+from mainstay.core.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """A check of a service. `id` is `SERVICE/NAME`, `target` what is asked in words, `every` in seconds."""
+
+    id: str
+    name: str
+    target: str
+    every: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """A service. `runs_on` and `heal` say in words what runs it and how it is healed; `attempts` how often at most."""
+
+    name: str
+    title: str
+    critical: bool = False
+    checks: tuple[CheckPlan, ...] = ()
+    runs_on: str | None = None
+    heal: str | None = None
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePlan:
+    """A database with its backup. The jobs are named as in the queue; `keep` says in words what is retained."""
+
+    name: str
+    storage: str
+    keep: str = ""
+    backup_job: str | None = None
+    prove_job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """A job by its name in the queue. `title` says in words what it does."""
+
+    name: str
+    title: str
+    schedule: Schedule = field(default_factory=Schedule)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """A channel to people: its name, its type and `always` or `critical`."""
+
+    name: str
+    type: str
+    when: str = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class StoragePlan:
+    """Where backups lie: the name, the type and the place in words."""
+
+    name: str
+    type: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything configured, in the file's own order."""
+
+    name: str
+    timezone: str = "UTC"
+    services: tuple[ServicePlan, ...] = ()
+    databases: tuple[DatabasePlan, ...] = ()
+    jobs: tuple[JobPlan, ...] = ()
+    channels: tuple[ChannelPlan, ...] = ()
+    storages: tuple[StoragePlan, ...] = ()
+
+    def service(self, name: str) -> ServicePlan | None:
+        """The service of that name, or None."""
+        return next((service for service in self.services if service.name == name), None)
+
+    def database(self, name: str) -> DatabasePlan | None:
+        """The database of that name, or None."""
+        return next((database for database in self.databases if database.name == name), None)
+
+    def job(self, name: str) -> JobPlan | None:
+        """The job of that name, or None."""
+        return next((job for job in self.jobs if job.name == name), None)
