@@ -8,8 +8,16 @@ messages that it owes are written together or not at all.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from mainstay.core.errors import JournalError
+
 T = TypeVar("T")
 Row = Mapping[str, Any]
+
+
+class Conflict(JournalError):
+    """A row breaks a unique or a foreign key. To go on after it, use ON CONFLICT in the query instead of catching it:
+    in PostgreSQL the unit is lost.
+    """
 
 
 class Tx(Protocol):

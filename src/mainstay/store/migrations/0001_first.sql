@@ -6,6 +6,12 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 );
 
+-- How often each topic was signalled: other processes on the same SQLite file see by it what to look at again.
+CREATE TABLE topic (
+    name   TEXT PRIMARY KEY,
+    number BIGINT NOT NULL
+);
+
 -- One row per running process that may own work. On one host ownership is a lock file; the beat is for other hosts.
 CREATE TABLE node (
     id         TEXT PRIMARY KEY,

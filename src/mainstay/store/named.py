@@ -1,0 +1,137 @@
+"""Named queries: SQL lives in `queries/NOUN.sql`, never in Python, and one text serves both databases.
+
+-- name: due
+-- Runs that may start now, oldest first.
+SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit;
+
+-- name: due (postgres)
+-- The same, leaving out what another node is just taking.
+SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+QUERIES = Path(__file__).parent / "queries"
+
+_HEAD = re.compile(r"^--[ \t]*name:[ \t]*(\w+)[ \t]*(?:\((sqlite|postgres)\))?[ \t]*$", re.MULTILINE)
+_TOKEN = re.compile(
+    r"""
+      (?P<comment> --[^\n]* )
+    | (?P<block>   /\* )
+    | (?P<escaped> (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*' )
+    | (?P<string>  '(?:[^']|'')*' )
+    | (?P<ident>   "(?:[^"]|"")*" )
+    | (?P<dollar>  (?<![\w$])\$(?:[A-Za-z_]\w*)?\$ )
+    | (?P<cast>    :: )
+    | (?P<param>   :(?P<key>[A-Za-z_]\w*) )
+    """,
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement, ready for its database; `params` are the names that it needs."""
+
+    name: str
+    text: str
+    about: str
+    params: frozenset[str]
+
+
+def query(name: str, dialect: str) -> Query:
+    """Give the query `file.name` in a dialect. Raises `LookupError` when there is none."""
+    try:
+        return _ready[dialect, name]
+    except KeyError:
+        pass
+    file, _, short = name.partition(".")
+    found = _file(file).get(short)
+    if found is None:
+        raise LookupError(f"there is no query {name}: see store/queries/{file}.sql")
+    about, text = found.get(dialect) or found.get("") or (None, None)
+    if text is None or about is None:
+        raise LookupError(f"the query {name} has no text for {dialect}")
+    text, params = translate(text, dialect)
+    _ready[dialect, name] = made = Query(name, text, about, params)
+    return made
+
+
+_ready: dict[tuple[str, str], Query] = {}
+
+
+@cache
+def _file(file: str) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+    path = QUERIES / f"{file}.sql"
+    if not path.is_file():
+        raise LookupError(f"there are no queries {file}: store/queries/{file}.sql is missing")
+    return parse(path.read_text("utf-8"))
+
+
+def parse(source: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """Give {name: {dialect or "": (description, statement)}}. Raises `ValueError` for a doubled name."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    heads = list(_HEAD.finditer(source))
+    for head, end in zip(heads, [h.start() for h in heads[1:]] + [len(source)], strict=True):
+        name, dialect = head[1], head[2] or ""
+        if dialect in found.setdefault(name, {}):
+            raise ValueError(f"the query {name} stands twice")
+        found[name][dialect] = _split(source[head.end() : end].strip())
+    return found
+
+
+def _split(body: str) -> tuple[str, str]:
+    lines = body.split("\n")
+    about: list[str] = []
+    while lines and lines[0].startswith("--"):
+        about.append(lines.pop(0).lstrip("- ").strip())
+    return " ".join(about), "\n".join(lines).strip().rstrip(";").rstrip()
+
+
+def translate(text: str, dialect: str) -> tuple[str, frozenset[str]]:
+    """Give the text with placeholders as the driver wants them, and their names.
+
+    `:name` inside strings, quoted names and comments is left alone, and so are casts (`::text`).
+    """
+    made: list[str] = []
+    names: set[str] = set()
+    position = 0
+    escape = _doubled if dialect == "postgres" else str
+    while token := _TOKEN.search(text, position):
+        made.append(escape(text[position : token.start()]))
+        end = _end(text, token)
+        key = token["key"]
+        if key is not None:
+            names.add(key)
+            made.append(f"%({key})s" if dialect == "postgres" else token[0])
+        else:
+            made.append(escape(text[token.start() : end]))
+        position = end
+    made.append(escape(text[position:]))
+    return "".join(made), frozenset(names)
+
+
+def _doubled(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _end(text: str, token: re.Match[str]) -> int:
+    if token["dollar"] is not None:
+        close = text.find(token[0], token.end())
+        return len(text) if close < 0 else close + len(token[0])
+    if token["block"] is not None:
+        return _block_end(text, token.end())
+    return token.end()
+
+
+def _block_end(text: str, position: int) -> int:
+    depth = 1
+    for mark in re.compile(r"/\*|\*/").finditer(text, position):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    return len(text)

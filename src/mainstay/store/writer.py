@@ -1,0 +1,225 @@
+"""One thread that writes, in groups: units queued while a commit runs go into the next transaction together."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from mainstay.core import crash
+from mainstay.core.errors import JournalError
+from mainstay.ports.clock import Clock
+from mainstay.store.base import Tx, Unit
+
+T = TypeVar("T")
+
+GROUP = 256
+"""The most units in one commit."""
+QUEUE = 4096
+"""The most units that may wait; those who come later wait for a place."""
+TRIES = 12
+"""How often a group is repeated when the database asks for it."""
+
+
+class Again(Exception):
+    """The database asks to repeat the whole transaction; nothing of it was kept."""
+
+
+class Broken(Exception):
+    """The transaction is gone and the connection is not to be trusted. The cause is what callers are told."""
+
+    def __init__(self, told: JournalError) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+class Link(Protocol):
+    """The connection that writes. Its methods raise `Again` or `Broken`, nothing else."""
+
+    tx: Tx
+    signals: list[str]
+    doom: Again | Broken | None
+    """Set when a statement failed in a way that undoes more than its unit, even if the unit swallowed it."""
+
+    def begin(self) -> None: ...
+    def mark(self) -> None: ...
+    def keep(self) -> None: ...
+    def undo(self) -> None: ...
+    def commit(self) -> Any: ...
+    def rollback(self) -> None: ...
+    def drop(self) -> None: ...
+    def idle(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Item:
+    """One accepted unit, and how it ended."""
+
+    unit: Unit[Any]
+    future: asyncio.Future[Any]
+    value: Any = None
+    error: BaseException | None = None
+
+
+class GroupWriter:
+    """Accepts units from one event loop and runs them on `link` in a thread of its own.
+
+    `committed` is called in the event loop with what `link.commit` gave, before the units' futures are resolved.
+    """
+
+    def __init__(self, link: Link, clock: Clock, committed: Callable[[Any], None]) -> None:
+        self._link = link
+        self._clock = clock
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Item | Callable[[], None] | None] = SimpleQueue()
+        self._room = asyncio.Semaphore(QUEUE)
+        self._pending = 0
+        self._drained = asyncio.Event()
+        self._closing = False
+        self._stop = threading.Event()
+        self.commits = 0
+        """Transactions that reached the disk."""
+        self.units = 0
+        """Units that reached the disk."""
+        self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit; it is durable when this returns."""
+        if self._closing:
+            raise JournalError("the journal is closed")
+        self._pending += 1
+        try:
+            async with self._room:
+                with self._clock.busy():
+                    item = Item(unit, self._loop.create_future())
+                    self._queue.put(item)
+                    return await item.future  # type: ignore[no-any-return]
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._drained.set()
+
+    def between(self, action: Callable[[], None]) -> None:
+        """Have `action` done on the writing thread, between two groups. May be called from any thread."""
+        self._queue.put(action)
+
+    async def close(self) -> None:
+        """Finish what was accepted, then end the thread."""
+        self._closing = True
+        while self._pending:
+            self._drained.clear()
+            await self._drained.wait()
+        self._queue.put(None)
+        with self._clock.busy():
+            await asyncio.to_thread(self._thread.join)
+
+    def _serve(self) -> None:
+        while True:
+            entry = self._queue.get()
+            if entry is None:
+                break
+            if not isinstance(entry, Item):
+                entry()
+                continue
+            ending = self._group([entry])
+            self._link.idle()
+            if ending:
+                break
+        self._link.drop()
+
+    def _group(self, batch: list[Item]) -> bool:
+        """Fill up the group with what waits, run it, tell the loop; true when the end was reached."""
+        last: Item | Callable[[], None] | None = batch[0]
+        while len(batch) < GROUP:
+            try:
+                last = self._queue.get_nowait()
+            except Empty:
+                break
+            if not isinstance(last, Item):
+                break
+            batch.append(last)
+        live = [item for item in batch if not item.future.cancelled()]
+        self._tell(live, self._run(live))
+        if last is not None and not isinstance(last, Item):
+            last()
+        return last is None
+
+    def _run(self, batch: list[Item]) -> list[Any]:
+        """Run a group until it is durable or has failed for good; gives what the commits gave."""
+        for attempt in range(TRIES):
+            try:
+                return [self._attempt(batch)]
+            except Again as again:
+                self._link.rollback()
+                if len(batch) > 1 and attempt >= 1:
+                    return [told for item in batch for told in self._run([item])]
+                told = JournalError(f"the database refused the write {attempt + 1} times: {again}")
+                self._stop.wait(random.uniform(0, min(0.5, 0.002 * 2**attempt)))  # noqa: S311 - not a secret
+            except Broken as broken:
+                told = broken.told
+                self._link.drop()
+                break
+            except Exception as error:
+                told = JournalError(f"the journal's writer failed: {type(error).__name__}: {error}")
+                self._link.drop()
+                break
+        for item in batch:
+            item.error = JournalError(told.what, hint=told.hint, where=told.where)
+        return []
+
+    def _attempt(self, batch: list[Item]) -> Any:
+        link = self._link
+        link.begin()
+        link.signals.clear()
+        kept = sum([self._one(item, alone=len(batch) == 1) for item in batch])
+        if not kept:
+            link.rollback()
+            return None
+        crash.point("journal.before_commit")
+        given = link.commit()
+        crash.point("journal.committed")
+        self.commits += 1
+        self.units += kept
+        return given
+
+    def _one(self, item: Item, *, alone: bool) -> bool:
+        link = self._link
+        before = len(link.signals)
+        item.value, item.error = None, None
+        if not alone:
+            link.mark()
+        try:
+            item.value = item.unit(link.tx)
+        except (Again, Broken):
+            raise
+        except BaseException as error:
+            item.error = RuntimeError(str(error)) if isinstance(error, StopIteration) else error
+        if link.doom is not None:
+            raise link.doom
+        if item.error is not None:
+            del link.signals[before:]
+        if not alone:
+            (link.keep if item.error is None else link.undo)()
+        return item.error is None
+
+    def _tell(self, batch: Iterable[Item], given: list[Any]) -> None:
+        def tell() -> None:
+            for one in given:
+                if one is not None:
+                    self._committed(one)
+            for item in batch:
+                if item.future.done():
+                    continue
+                if item.error is not None:
+                    item.future.set_exception(item.error)
+                else:
+                    item.future.set_result(item.value)
+
+        try:
+            self._loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to be told
