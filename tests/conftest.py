@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from playwright.async_api import Browser, Page
 
+from tests.servers import docker as docker_engines
 from tests.servers import postgres as postgres_engines
 from tests.servers import redis as redis_engines
 from tests.servers import s3 as s3_engines
+from tests.servers.browser import chromium as start_chromium
+from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
 from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
@@ -17,6 +21,17 @@ from tests.servers.recorder import Recorder
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import Bucket, S3Server
 from tests.servers.smtp import SmtpSink
+
+# One daemon, and one browser at a time, whatever the number of workers: tests which use them stay together.
+TOGETHER = {"docker_server": "docker", "chromium": "browser"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture, group in TOGETHER.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(group))
+                item.add_marker(group)
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +142,35 @@ def fault_proxy() -> Iterator[Callable[[int], FaultProxy]]:
             return proxy
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def docker_server() -> Iterator[DockerServer]:
+    """A Docker daemon, shared; prefer the fixture `dockerd`, which is empty."""
+    yield from docker_engines.serve()
+
+
+@pytest.fixture
+def dockerd(docker_server: DockerServer) -> Iterator[DockerServer]:
+    """A Docker daemon without containers and services, and with one small image."""
+    yield docker_server
+    docker_server.sweep()
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """A real Chromium, for `async def` tests."""
+    async with start_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """A fresh page of a fresh Chromium; an error in the page's own scripts fails the test."""
+    context = await chromium.new_context()
+    page = await context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    await context.close()
+    assert errors == []

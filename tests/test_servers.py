@@ -11,8 +11,11 @@ from email.message import EmailMessage
 
 import psycopg
 import pytest
+from playwright.async_api import Page
 
 from tests.helpers import NeverHappened, aeventually, eventually
+from tests.servers.browser import axe
+from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
 from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
@@ -234,6 +237,50 @@ def test_a_reset_reaches_the_client(recorder: Recorder, fault_proxy: Callable[[i
         proxy.reset()
         with pytest.raises(ConnectionResetError):
             client.recv(1)
+
+
+def test_docker_runs_containers_without_any_registry(dockerd: DockerServer) -> None:
+    name = dockerd.run("sh", "-c", "echo hello; exec sleep 600")
+    assert dockerd.state(name) == "running"
+    eventually(lambda: dockerd.docker("logs", name) == "hello")
+    dockerd.docker("kill", name)
+    eventually(lambda: dockerd.state(name) == "exited")
+    dockerd.docker("start", name)
+    assert dockerd.state(name) == "running"
+    assert dockerd.docker("exec", name, "cat", "/proc/1/comm") == "sleep"
+
+
+def test_docker_makes_images_with_files(dockerd: DockerServer) -> None:
+    image = dockerd.make_image("example/page:2", www__index="second")
+    assert dockerd.docker("run", "--rm", "--network", "none", image, "cat", "/www/index") == "second"
+
+
+def test_docker_is_a_swarm_when_asked(dockerd: DockerServer) -> None:
+    dockerd.swarm()
+    dockerd.docker(
+        "service", "create", "-d", "--name", "api", "--network", "host", dockerd.image, "sleep", "600"
+    )
+    eventually(
+        lambda: "Running" in dockerd.docker("service", "ps", "--format", "{{.CurrentState}}", "api"), 30
+    )
+
+
+async def test_chromium_is_real_and_axe_sees(page: Page, recorder: Recorder) -> None:
+    html = b"<!doctype html><html lang=en><title>t</title><main><h1>Hi</h1><img src=data:,></main></html>"
+    recorder.answer(
+        200, html, headers={"Content-Type": "text/html", "Content-Security-Policy": "script-src 'none'"}
+    )
+    await page.goto(recorder.url)
+    assert await page.inner_text("h1") == "Hi"
+    [fault] = await axe(page)
+    assert fault.startswith("image-alt (critical) at ['img']")
+    await page.evaluate("document.querySelector('img').alt = 'a picture'")
+    assert await axe(page) == []
+
+
+async def test_chromium_again_in_the_same_worker(page: Page) -> None:
+    await page.set_content("<p>again</p>")
+    assert await page.inner_text("p") == "again"
 
 
 def test_eventually_returns_the_value_and_forgives_early_errors() -> None:
