@@ -32,9 +32,7 @@ class EventKind(StrEnum):
     RESOLVED = "resolved"
 
 
-TOLD = frozenset(
-    {EventKind.OPENED, EventKind.ESCALATED, EventKind.ACKNOWLEDGED, EventKind.RESOLVED}
-)
+TOLD = frozenset({EventKind.OPENED, EventKind.ESCALATED, EventKind.ACKNOWLEDGED, EventKind.RESOLVED})
 """The kinds of events that notifiers are told of."""
 
 

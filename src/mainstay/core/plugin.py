@@ -1,6 +1,6 @@
 """What checks, jobs, notifiers and storage backends have in common: one frozen model, one file, one registry."""
 
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -23,7 +23,7 @@ class Plugin(Settings):
     kind: ClassVar[str] = ""
     type_name: ClassVar[str] = ""
     shorthand: ClassVar[str | None] = None
-    registry: ClassVar[dict[str, type[Self]]] = {}  # type: ignore[misc]
+    registry: ClassVar[dict[str, type[Any]]] = {}
 
     def __init_subclass__(
         cls, *, kind: str | None = None, type: str | None = None, shorthand: str | None = None, **kwargs: Any
@@ -36,9 +36,6 @@ class Plugin(Settings):
             cls.type_name = type
             cls.shorthand = shorthand
             cls.registry[type] = cls
-
-
-PluginT = TypeVar("PluginT", bound=Plugin)
 
 
 class Tagged:
@@ -64,11 +61,10 @@ class Tagged:
         inner = core_schema.no_info_after_validator_function(
             lambda value: next(iter(value.values())) if isinstance(value, dict) else value, union
         )
-        ready = core_schema.is_instance_schema(self.base)
         accepted = core_schema.no_info_wrap_validator_function(
             lambda value, validate: value if isinstance(value, self.base) else validate(_spread(value)), inner
         )
-        return core_schema.json_or_python_schema(inner, accepted) if ready else accepted
+        return core_schema.json_or_python_schema(inner, accepted)
 
     def _tag(self, value: Any) -> str | None:
         if isinstance(value, dict) and len(value) == 1:
@@ -82,9 +78,13 @@ class Tagged:
             field = cls.model_fields[cls.shorthand]
             bare = handler.generate_schema(field.rebuild_annotation())
             schema = core_schema.no_info_before_validator_function(
-                _expander(cls.shorthand), model, json_schema_input_schema=core_schema.union_schema([model, bare])
+                _expander(cls.shorthand),
+                model,
+                json_schema_input_schema=core_schema.union_schema([model, bare]),
             )
-        return core_schema.typed_dict_schema({name: core_schema.typed_dict_field(schema)}, extra_behavior="forbid")
+        return core_schema.typed_dict_schema(
+            {name: core_schema.typed_dict_field(schema)}, extra_behavior="forbid"
+        )
 
 
 def _spread(value: Any) -> Any:

@@ -18,7 +18,7 @@ def _check_cron(text: str) -> str:
         next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as fault:
         raise ValueError(
-            f"{text!r} is not a cron expression ({fault or 'it is never due'}); "
+            f"{text!r} is not a cron expression ({str(fault) or 'it is never due'}); "
             "write five fields: minute hour day month weekday"
         ) from None
     return text

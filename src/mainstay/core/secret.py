@@ -79,7 +79,9 @@ class Secret:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {
             "type": "object",
             "description": "a secret by name: $CREDENTIALS_DIRECTORY/NAME, MAINSTAY_NAME_FILE or MAINSTAY_NAME",
@@ -93,7 +95,9 @@ class Secret:
         if isinstance(value, Secret):
             return value
         if not isinstance(value, dict) or set(value) != {"secret"}:
-            raise PydanticCustomError("secret", "a secret is written {secret: NAME}, never in the file itself")
+            raise PydanticCustomError(
+                "secret", "a secret is written {secret: NAME}, never in the file itself"
+            )
         name = value["secret"]
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise PydanticCustomError("secret", "a secret's name has lower-case letters, digits and _")
@@ -125,6 +129,8 @@ class SecretUrl(Secret):
         return super()._validate(value, info)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         secret = super().__get_pydantic_json_schema__(schema, handler)
         return {"anyOf": [{"type": "string", "description": "a URL without a password"}, secret]}

@@ -28,10 +28,11 @@ def format_duration(seconds: float) -> str:
     """Write seconds the short way: `850ms`, `3.3s`, `2m 5s`, `6h 10m`, `3d 4h`."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
+    seconds = max(seconds, 60)
     for unit, size, below, low in (("m", 60, "s", 1), ("h", 3600, "m", 60), ("d", 86400, "h", 3600)):
         if seconds < size * (24 if unit == "h" else 60) or unit == "d":
             big, rest = divmod(int(seconds), size)

@@ -49,7 +49,11 @@ def _handler(ledger: list[Received]) -> type[BaseHTTPRequestHandler]:
             received = Received(time.time(), self.path, json.loads(raw or b"{}"))
             ledger.append(received)
             pager = received.channel == "pagerduty"
-            answer = json.dumps({"status": "success", "dedup_key": received.body.get("dedup_key")}) if pager else "ok"
+            answer = (
+                json.dumps({"status": "success", "dedup_key": received.body.get("dedup_key")})
+                if pager
+                else "ok"
+            )
             self.send_response(202 if pager else 200)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
