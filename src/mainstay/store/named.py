@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 QUERIES = Path(__file__).parent / "queries"
 
@@ -41,6 +42,12 @@ class Query:
     text: str
     about: str
     params: frozenset[str]
+
+    def checked(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give the parameters back; raises `TypeError` naming those that are missing."""
+        if self.params <= given.keys():
+            return given
+        raise TypeError(f"{self.name} needs {', '.join(sorted(self.params - given.keys()))}")
 
 
 def query(name: str, dialect: str) -> Query:

@@ -1,14 +1,17 @@
 """Connections to a SQLite journal, and the transaction over one."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mainstay.core.errors import JournalError
-from mainstay.store.base import Conflict, Row
-from mainstay.store.named import Query, query
-from mainstay.store.writer import Again, Broken
+from mainstay.store.base import Conflict, Row, Unit
+from mainstay.store.named import query
+from mainstay.store.writer import Broken
+
+T = TypeVar("T")
 
 PAGE = 16384
 PATIENCE = 30.0
@@ -17,7 +20,7 @@ PATIENCE = 30.0
 _GONE = {
     sqlite3.SQLITE_IOERR: (
         "the disk refused",
-        "see the kernel's log; the journal is opened anew before the next write",
+        "see the kernel's log; it is opened anew before the next write",
     ),
     sqlite3.SQLITE_FULL: ("the disk is full", "make room on the journal's file system"),
     sqlite3.SQLITE_CORRUPT: (
@@ -28,10 +31,8 @@ _GONE = {
     sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "look at the directory and its owner"),
     sqlite3.SQLITE_READONLY: ("the file is read-only", "look at the file's owner and its file system"),
     sqlite3.SQLITE_NOMEM: ("there is no memory left", "look at the machine's memory"),
-    sqlite3.SQLITE_BUSY: (
-        f"another process kept it locked for {PATIENCE:.0f} s",
-        "find the process that holds it",
-    ),
+    sqlite3.SQLITE_BUSY: (f"another process kept it locked for {PATIENCE:.0f} s", "find who holds it open"),
+    sqlite3.SQLITE_INTERRUPT: ("the statement was interrupted", None),
 }
 
 
@@ -62,15 +63,25 @@ def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
 
 def told(error: sqlite3.Error, path: Path) -> JournalError:
     """Say in people's words what SQLite says."""
-    code = getattr(error, "sqlite_errorcode", 0) or 0
-    name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-    what, hint = _GONE.get(code & 0xFF, (str(error), None))
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    what, hint = _GONE.get(_code(error), (str(error), None))
     return JournalError(f"the journal {path}: {what} ({name})", hint=hint)
 
 
 def fatal(error: sqlite3.Error) -> bool:
     """Whether the transaction, and not only the statement, is lost."""
-    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _GONE
+    return _code(error) in _GONE
+
+
+def _code(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def passive(connection: sqlite3.Connection) -> None:
+    """Copy from the log into the file whatever can be copied without waiting for anybody."""
+    # When it fails the log only grows; a disk that is full or broken is told by the next write.
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 class SqliteTx:
@@ -78,67 +89,156 @@ class SqliteTx:
 
     dialect = "sqlite"
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self.connection = connection
+    def __init__(self, path: Path) -> None:
         self.path = path
+        self.connection: sqlite3.Connection | None = None
         self.signals: list[str] = []
-        self.doom: Again | Broken | None = None
+        self.failed: Exception | None = None
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
-        cursor = self._execute(name, params)
-        try:
-            columns = [column[0] for column in cursor.description or ()]
-            return [dict(zip(columns, row, strict=True)) for row in cursor]
-        except sqlite3.Error as error:
-            raise self._fault(error, name) from error
-        finally:
-            cursor.close()
+        return self._execute(name, params, _rows)
 
     def one(self, name: str, /, **params: Any) -> Row | None:
-        cursor = self._execute(name, params)
-        try:
-            row = cursor.fetchone()
-            return None if row is None else dict(zip([c[0] for c in cursor.description], row, strict=True))
-        except sqlite3.Error as error:
-            raise self._fault(error, name) from error
-        finally:
-            cursor.close()
+        return self._execute(name, params, _first)
 
     def run(self, name: str, /, **params: Any) -> int:
-        cursor = self._execute(name, params)
-        count = cursor.rowcount
-        cursor.close()
-        return max(0, count)
+        return self._execute(name, params, _count)
 
     def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> None:
         found = query(name, self.dialect)
-        ready = [_checked(found, row) for row in rows]
+        ready = [found.checked(row) for row in rows]
         try:
-            self.connection.executemany(found.text, ready).close()
+            self._live().executemany(found.text, ready).close()
         except sqlite3.Error as error:
             raise self._fault(error, name) from error
 
     def signal(self, topic: str) -> None:
         self.signals.append(topic)
 
-    def _execute(self, name: str, params: Mapping[str, Any]) -> sqlite3.Cursor:
+    def _execute(self, name: str, params: Mapping[str, Any], take: Callable[[sqlite3.Cursor], T]) -> T:
         found = query(name, self.dialect)
+        cursor = self._live().cursor()
         try:
-            return self.connection.execute(found.text, _checked(found, params))
+            return take(cursor.execute(found.text, found.checked(params)))
         except sqlite3.Error as error:
             raise self._fault(error, name) from error
+        finally:
+            cursor.close()
+
+    def _live(self) -> sqlite3.Connection:
+        if self.connection is None:
+            raise self._broken(sqlite3.OperationalError("the connection is closed"))
+        return self.connection
+
+    def _say(self, statement: str) -> None:
+        try:
+            self._live().execute(statement)
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
 
     def _fault(self, error: sqlite3.Error, name: str) -> Exception:
         if fatal(error):
-            self.doom = Broken(told(error, self.path))
-            return self.doom
-        if isinstance(error, sqlite3.IntegrityError):
-            return Conflict(f"{name}: {error}")
-        return JournalError(f"{name}: {error}")
+            return self._broken(error)
+        kind = Conflict if isinstance(error, sqlite3.IntegrityError) else JournalError
+        self.failed = kind(f"the journal refused {name}: {error}")
+        return self.failed
+
+    def _broken(self, error: sqlite3.Error) -> Broken:
+        self.failed = broken = Broken(told(error, self.path))
+        return broken
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one. Never raises."""
+        if self.connection is not None and self.connection.in_transaction:
+            try:
+                self.connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self.drop()
+
+    def drop(self) -> None:
+        """Close the connection. Never raises."""
+        if self.connection is not None:
+            closing, self.connection = self.connection, None
+            with suppress(sqlite3.Error):  # what it had to say was said by the commit
+                closing.close()
 
 
-def _checked(found: Query, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    missing = found.params - params.keys()
-    if missing:
-        raise TypeError(f"{found.name} needs {', '.join(sorted(missing))}")
-    return params
+def _rows(cursor: sqlite3.Cursor) -> list[Row]:
+    columns = [column[0] for column in cursor.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+def _first(cursor: sqlite3.Cursor) -> Row | None:
+    row = cursor.fetchone()
+    return None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
+
+
+def _count(cursor: sqlite3.Cursor) -> int:
+    return max(0, cursor.rowcount)
+
+
+class SqliteReader(SqliteTx):
+    """A connection that reads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self.connection = connect(path, reading=True)
+        except sqlite3.Error as error:
+            raise told(error, path) from error
+
+    def snapshot(self, unit: Unit[T]) -> T:
+        self.failed = None
+        self._say("BEGIN")
+        try:
+            given = unit(self)
+        finally:
+            self.rollback()
+        if self.failed is not None:
+            raise self.failed
+        return given
+
+
+class SqliteLink(SqliteTx):
+    """The connection that writes; opened when needed, dropped after a fault."""
+
+    def __init__(self, path: Path, idle: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._idle = idle
+
+    @property
+    def tx(self) -> "SqliteLink":
+        return self
+
+    def begin(self) -> None:
+        try:
+            self.connection = self.connection or connect(self.path)
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+
+    def mark(self) -> None:
+        self._say("SAVEPOINT unit")
+
+    def keep(self) -> None:
+        self._say("RELEASE unit")
+
+    def undo(self) -> None:
+        self._say("ROLLBACK TO unit")
+        self._say("RELEASE unit")
+
+    def commit(self) -> list[tuple[str, int]]:
+        numbers = []
+        for topic in dict.fromkeys(self.signals):
+            row = self.one("topics.count", name=topic)
+            numbers.append((topic, int(row["number"]) if row else 0))
+        self._say("COMMIT")
+        return numbers
+
+    def idle(self) -> None:
+        self._idle()
+
+    def checkpoint(self) -> None:
+        """Copy what is left of the log into the file, if nothing is in the way."""
+        if self.connection is not None:
+            passive(self.connection)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -38,19 +39,47 @@ class Broken(Exception):
 class Link(Protocol):
     """The connection that writes. Its methods raise `Again` or `Broken`, nothing else."""
 
-    tx: Tx
     signals: list[str]
-    doom: Again | Broken | None
-    """Set when a statement failed in a way that undoes more than its unit, even if the unit swallowed it."""
+    """The topics signalled in this transaction so far."""
+    failed: Exception | None
+    """A statement that failed, even if the unit swallowed it; `Again` or `Broken` undo more than the unit."""
 
-    def begin(self) -> None: ...
-    def mark(self) -> None: ...
-    def keep(self) -> None: ...
-    def undo(self) -> None: ...
-    def commit(self) -> Any: ...
-    def rollback(self) -> None: ...
-    def drop(self) -> None: ...
-    def idle(self) -> None: ...
+    @property
+    def tx(self) -> Tx:
+        """The transaction that units are given."""
+        ...
+
+    def begin(self) -> None:
+        """Open a transaction, and before it the connection if need be."""
+        ...
+
+    def mark(self) -> None:
+        """Begin a savepoint."""
+        ...
+
+    def keep(self) -> None:
+        """End the savepoint, keeping what was done."""
+        ...
+
+    def undo(self) -> None:
+        """End the savepoint, undoing what was done."""
+        ...
+
+    def commit(self) -> Any:
+        """Make it durable; gives what the event loop is to be told."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the transaction. Never raises."""
+        ...
+
+    def drop(self) -> None:
+        """Close the connection, undoing what was not committed. Never raises."""
+        ...
+
+    def idle(self) -> None:
+        """A group has ended. Never raises."""
+        ...
 
 
 @dataclass(slots=True)
@@ -187,19 +216,21 @@ class GroupWriter:
         return given
 
     def _one(self, item: Item, *, alone: bool) -> bool:
+        """Run one unit; true if it is to be kept."""
         link = self._link
         before = len(link.signals)
         item.value, item.error = None, None
         if not alone:
             link.mark()
+        link.failed = None
         try:
             item.value = item.unit(link.tx)
-        except (Again, Broken):
-            raise
         except BaseException as error:
-            item.error = RuntimeError(str(error)) if isinstance(error, StopIteration) else error
-        if link.doom is not None:
-            raise link.doom
+            # A future refuses to carry StopIteration.
+            item.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
+        if isinstance(link.failed, Again | Broken):
+            raise link.failed
+        item.error = item.error or link.failed
         if item.error is not None:
             del link.signals[before:]
         if not alone:
@@ -219,7 +250,5 @@ class GroupWriter:
                 else:
                     item.future.set_result(item.value)
 
-        try:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(tell)
-        except RuntimeError:
-            pass  # the loop is closed: nobody is left to be told
