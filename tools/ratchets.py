@@ -118,12 +118,8 @@ def imported(node: ast.AST) -> list[str]:
     return []
 
 
-RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
-    long_modules,
-    long_functions,
-    forbidden_words,
-    impure_core,
-)
+Rule = Callable[[Path], Iterator[str]]
+RULES: tuple[Rule, ...] = (long_modules, long_functions, forbidden_words, impure_core)
 
 
 def main() -> int:
