@@ -101,6 +101,10 @@ class Check(Plugin, kind="check"):
         """Ask once, on a fresh connection. Expected faults are a fail answer, not an exception."""
         raise NotImplementedError
 
+    def host(self) -> str | None:
+        """Name the host whose answer shows that our own network works; None when the check is about this machine."""
+        return None
+
     def target(self) -> str:
         """Say in a few words what is asked, without secrets."""
         return self.type_name
