@@ -13,7 +13,9 @@ from mainstay.core.units import Duration
 def _check_listen(text: str) -> str:
     found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(\d{1,5})", text)
     if not found or int(found[2]) > 65535:
-        raise ValueError(f"{text!r} is not an address to listen on; write it like 127.0.0.1:8420 or 0.0.0.0:8420")
+        raise ValueError(
+            f"{text!r} is not an address to listen on; write it like 127.0.0.1:8420 or 0.0.0.0:8420"
+        )
     return text
 
 
@@ -26,9 +28,13 @@ def _check_url(text: str) -> str:
 class WebSettings(Settings):
     """The dashboard and the JSON API."""
 
-    listen: Annotated[str, AfterValidator(_check_listen), Field(examples=["127.0.0.1:8420"])] = "127.0.0.1:8420"
+    listen: Annotated[str, AfterValidator(_check_listen), Field(examples=["127.0.0.1:8420"])] = (
+        "127.0.0.1:8420"
+    )
     """Address and port to listen on; port 0 takes a free one."""
-    url: Annotated[str, AfterValidator(_check_url), Field(examples=["https://status.example.com"])] | None = None
+    url: Annotated[str, AfterValidator(_check_url), Field(examples=["https://status.example.com"])] | None = (
+        None
+    )
     """The address that people use; links in messages start with it, and with https cookies are sent encrypted only."""
     session: Duration = 7 * 86400.0
     """How long a login lasts."""

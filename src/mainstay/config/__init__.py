@@ -1,0 +1,1 @@
+"""The configuration: every room's settings, composed, checked and explained."""

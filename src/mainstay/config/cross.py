@@ -1,0 +1,143 @@
+"""What no single option can know: names that must exist elsewhere in the file, and what contradicts itself."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mainstay.config.document import Where
+from mainstay.config.problems import meant
+
+if TYPE_CHECKING:
+    from mainstay.config.model import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault at a path of the file, and its remedy."""
+
+    path: Where
+    what: str
+    hint: str
+
+
+def problems(config: "Config") -> Iterator[Problem]:
+    """Give everything that contradicts itself, in no particular order."""
+    yield from _checks(config)
+    yield from _dependencies(config)
+    yield from _healing(config)
+    yield from _backups(config)
+    yield from _schedules(config)
+    yield from _covered(config)
+
+
+def unknown(path: Where, name: str, noun: str, known: Iterable[str], section: str) -> Problem:
+    """Complain about a name that stands nowhere."""
+    names = sorted(known)
+    guess = meant(name, names)
+    what = f"there is no {noun} {name}" + (f"; did you mean {guess}?" if guess else "")
+    hint = f"known: {', '.join(names)}" if names else f"add it under {section}:"
+    return Problem(path, what, hint)
+
+
+def _checks(config: "Config") -> Iterator[Problem]:
+    for service, settings in config.services.items():
+        seen: dict[str, int] = {}
+        for index, check in enumerate(settings.checks):
+            name = check.name or check.type_name
+            path: Where = ("services", service, "checks", index)
+            if "/" in name:
+                yield Problem(path, f"the name {name} holds a slash", "use letters, digits, - and _")
+            if name in seen:
+                what = f"a second check called {name} in {service}"
+                yield Problem(path, what, "give one of them another `name:`")
+            seen[name] = index
+            if check.timeout > check.every > 0:
+                what = f"it is asked every {check.every:g}s but may take {check.timeout:g}s"
+                yield Problem(path, what, "make `timeout` shorter than `every`")
+
+
+def _dependencies(config: "Config") -> Iterator[Problem]:
+    known = config.services
+    for service, settings in known.items():
+        for index, needed in enumerate(settings.depends_on):
+            path: Where = ("services", service, "depends_on", index)
+            if needed == service:
+                yield Problem(path, f"{service} depends on itself", "remove it")
+            elif needed not in known:
+                yield unknown(path, needed, "service", known, "services")
+    yield from _circles(config)
+
+
+def _circles(config: "Config") -> Iterator[Problem]:
+    told: set[str] = set()
+    for start in config.services:
+        trail = _circle_from(config, start)
+        if trail and not told & set(trail):
+            told |= set(trail)
+            what = f"these depend on each other: {' -> '.join([*trail, trail[0]])}"
+            yield Problem(("services", start, "depends_on"), what, "remove one of the arrows")
+
+
+def _circle_from(config: "Config", start: str) -> list[str]:
+    stack: list[list[str]] = [[start]]
+    seen: set[str] = set()
+    while stack:
+        trail = stack.pop()
+        service = config.services.get(trail[-1])
+        for needed in service.depends_on if service else ():
+            if needed == start and len(trail) > 1:
+                return trail
+            if needed not in seen and needed != start:
+                seen.add(needed)
+                stack.append([*trail, needed])
+    return []
+
+
+def _healing(config: "Config") -> Iterator[Problem]:
+    for service, settings in config.services.items():
+        if settings.heal is None:
+            continue
+        path: Where = ("services", service, "heal")
+        if settings.runs_on is None:
+            what = "cannot heal what runs nowhere"
+            yield Problem(
+                path, what, f"say what runs {service}: runs_on: systemd:UNIT, docker:NAME or a process"
+            )
+        if not settings.checks:
+            yield Problem(path, "nothing would notice that it needs healing", f"give {service} a check")
+
+
+def _backups(config: "Config") -> Iterator[Problem]:
+    for database, settings in config.databases.items():
+        backup = settings.backup
+        if backup is None:
+            continue
+        path: Where = ("databases", database, "backup")
+        if backup.to is None and len(config.storage) != 1:
+            what = (
+                "nowhere to put the backups" if not config.storage else "which storage do the backups go to?"
+            )
+            remedy = (
+                "add one under storage: and name it with `to:`" if not config.storage else _choose(config)
+            )
+            yield Problem(path, what, remedy)
+        elif backup.to is not None and backup.to not in config.storage:
+            yield unknown((*path, "to"), backup.to, "storage", config.storage, "storage")
+
+
+def _choose(config: "Config") -> str:
+    return f"name it with `to:`; known: {', '.join(sorted(config.storage))}"
+
+
+def _schedules(config: "Config") -> Iterator[Problem]:
+    for name, job in config.jobs.items():
+        if job.at is not None and job.every is not None:
+            yield Problem(("jobs", name), "has both `at` and `every`", "keep one of the two")
+
+
+def _covered(config: "Config") -> Iterator[Problem]:
+    from mainstay.readiness.matrix import MATRIX
+
+    for row in config.readiness.covered:
+        if row not in MATRIX:
+            yield unknown(("readiness", "covered", row), row, "row", MATRIX, "readiness")

@@ -1,0 +1,199 @@
+"""Turns what validation says into one line per fault: file, line, option, what is wrong, what to do."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mainstay.config.document import Document, Where, spell
+from mainstay.core.errors import ConfigError
+from mainstay.core.secret import redact
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MOST_SHOWN = 20
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping (NAME: ...)",
+    "model_type": "a mapping of options",
+    "model_attributes_type": "a mapping of options",
+    "path_type": "a path",
+    "is_instance_of": "something else",
+}
+
+
+class ConfigProblems(ConfigError):
+    """A configuration with faults: `problems` has every one of them, in the order of the file."""
+
+    def __init__(self, problems: Iterable[ConfigError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.what for problem in self.problems))
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"... and {len(self.problems) - MOST_SHOWN} more")
+        return "\n".join(lines)
+
+
+def collect(document: Document, faults: "Iterable[ErrorDetails]") -> ConfigProblems:
+    """Give the faults of a document as people should read them, sorted by line, each place once."""
+    found: dict[tuple[Where, str], tuple[int, ConfigError]] = {}
+    for fault in faults:
+        path, missing = place(document.data, fault["loc"], fault["type"])
+        what, hint = describe(path, missing, fault)
+        problem = ConfigError(redact(what), where=document.where(path), hint=redact(hint))
+        found.setdefault((path, what), (document.line(path), problem))
+    return ConfigProblems(problem for _, problem in sorted(found.values(), key=lambda pair: pair[0]))
+
+
+def place(data: Any, loc: Iterable[int | str], kind: str) -> tuple[Where, str]:
+    """Give the path in the file of a fault, and the name of what is missing there, if anything is.
+
+    Validation adds steps that are not in the file (the chosen type, the option that a bare value sets): they are
+    left out, because only what somebody wrote can be pointed at.
+    """
+    path: list[int | str] = []
+    parts = list(loc)
+    missing = str(parts.pop()) if kind == "missing" and parts else ""
+    for part in parts:
+        found, inner = _step(data, part)
+        if found:
+            data = inner
+            path.append(part)
+    return tuple(path), missing
+
+
+def _step(data: Any, part: int | str) -> tuple[bool, Any]:
+    if isinstance(data, Mapping):
+        return part in data, data.get(part)
+    if isinstance(data, list) and isinstance(part, int):
+        return part < len(data), data[part] if part < len(data) else None
+    return False, None
+
+
+def describe(path: Where, missing: str, fault: "ErrorDetails") -> tuple[str, str]:
+    """Give what is wrong and what to do about it."""
+    kind, given, context = fault["type"], fault.get("input"), fault.get("ctx", {})
+    if kind == "missing":
+        return f"{missing} is missing", _about((*path, missing), f"write {missing}: ...")
+    if kind == "extra_forbidden":
+        return _unknown(path)
+    if kind == "plugin_type":
+        return _no_such_type(fault["msg"], given)
+    if kind in _TYPES:
+        return f"must be {_TYPES[kind]}, not {_kind(given)}", _remedy(kind, given) or _about(path)
+    if kind in {"value_error", "secret", "secret_missing", "url"}:
+        return _split(str(context.get("error") or fault["msg"]), path)
+    if kind in {"literal_error", "enum"}:
+        return _choice(str(context.get("expected", "")), given, path)
+    if kind == "string_pattern_mismatch":
+        return f"{_value(given)} is not allowed here", _pattern_hint(path, str(context.get("pattern")))
+    text = fault["msg"].removeprefix("Input should ").removeprefix("be ").rstrip(".")
+    words = text[:1].lower() + text[1:]
+    return f"must be {words}, not {_value(given)}", _about(path)
+
+
+def _pattern_hint(path: Where, pattern: str) -> str:
+    if pattern == NAME_PATTERN:
+        return "a name has letters, digits, _ . and -, and no more than 63 of them"
+    return _about(path, f"it must look like {pattern}")
+
+
+def _unknown(path: Where) -> tuple[str, str]:
+    from mainstay.config import schema
+
+    known = schema.options(path[:-1])
+    guess = meant(str(path[-1]), known)
+    if guess:
+        return f"unknown option; did you mean {guess}?", schema.description((*path[:-1], guess)).rstrip(
+            "."
+        ) or f"write {guess}"
+    around = f" in {spell(path[:-1])}" if len(path) > 1 else " at the top"
+    return "unknown option", f"known{around}: {', '.join(known)}" if known else "remove it"
+
+
+def _no_such_type(message: str, given: Any) -> tuple[str, str]:
+    base, _, types = message.partition("; known types: ")
+    name = given if isinstance(given, str) else next(iter(given), "") if isinstance(given, dict) else ""
+    if isinstance(given, dict) and len(given) != 1:
+        return (
+            f"{base}: it needs exactly one type, not {len(given)}",
+            f"write {{TYPE: options}}; types: {types}",
+        )
+    guess = meant(str(name), types.split(", "))
+    what = f"{base.replace('not a ', 'no such ')} type: {_value(name)}" if name else base
+    return (f"{what}; did you mean {guess}?" if guess else what), f"known types: {types}"
+
+
+def _choice(expected: str, given: Any, path: Where) -> tuple[str, str]:
+    words = expected.replace("'", "")
+    guess = meant(str(given), words.replace(" or ", ", ").split(", "))
+    return f"must be {words}, not {_value(given)}" + (f"; did you mean {guess}?" if guess else ""), _about(
+        path, f"choose {words}"
+    )
+
+
+def _split(message: str, path: Where) -> tuple[str, str]:
+    """Sentences of the rooms read `WHAT; REMEDY`."""
+    what, _, remedy = message.removeprefix("Value error, ").partition("; ")
+    return what, remedy or _about(path)
+
+
+def _about(path: Where, otherwise: str = "mainstay config schema tells what may stand here") -> str:
+    """The remedy out of the documentation: what the option means, and an example."""
+    from mainstay.config import schema
+
+    text = schema.description(path).rstrip(".")
+    examples = schema.examples(path)
+    if examples:
+        example = f"write it like {examples[0]}"
+        return f"{text}; {example}" if text else example
+    return text or otherwise
+
+
+def _remedy(kind: str, given: Any) -> str:
+    if kind == "string_type" and isinstance(given, (int, float)):
+        return f'put it in quotes: "{_value(given)}"'
+    if kind == "bool_type":
+        return "write true or false, without quotes"
+    if kind == "list_type" and isinstance(given, (str, int, float)):
+        return f"write a list: [{given}]"
+    if kind == "list_type" and isinstance(given, dict):
+        return "write a list: each item on a line of its own that starts with a dash"
+    if kind in {"int_type", "float_type"} and isinstance(given, str):
+        return "write a number, without quotes or unit"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return _value(value)
+
+
+def _value(value: Any) -> str:
+    text = ("true" if value else "false") if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Give the known word that somebody probably meant."""
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    lowered = {choice.lower().replace("-", "_"): choice for choice in choices}
+    return lowered.get(word.lower().replace("-", "_"))
