@@ -59,9 +59,12 @@ CREATE TABLE run (
     next_try_at DOUBLE PRECISION,
     summary     TEXT NOT NULL DEFAULT '',
     outcome     TEXT NOT NULL DEFAULT '{}',
-    error       TEXT
+    error       TEXT,
+    progress    TEXT
 );
 CREATE INDEX run_job ON run (job, due_at);
+-- Two runs of one job never run at once, whatever the code believes.
+CREATE UNIQUE INDEX run_busy ON run (job) WHERE state = 'running';
 CREATE INDEX run_live ON run (state, next_try_at) WHERE state IN ('queued', 'running', 'parked');
 
 CREATE TABLE step (
@@ -137,7 +140,15 @@ CREATE TABLE incident (
     facts           TEXT NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX incident_live ON incident (key) WHERE resolved_at IS NULL;
+CREATE INDEX incident_key ON incident (key, opened_at);
 CREATE INDEX incident_opened ON incident (opened_at);
+
+-- Since when a check fails or warns without having opened an incident.
+CREATE TABLE suspicion (
+    check_id  TEXT PRIMARY KEY,
+    failed_at DOUBLE PRECISION,
+    warned_at DOUBLE PRECISION
+);
 
 CREATE TABLE event (
     id       TEXT PRIMARY KEY,
@@ -150,6 +161,7 @@ CREATE TABLE event (
 CREATE INDEX event_incident ON event (incident, id);
 
 -- What is owed to people. Sent in the order of id within a channel; a row leaves only by being accepted or refused.
+-- tried_at is the first attempt; a claim keeps two agents from sending one message at the same time.
 CREATE TABLE outbox (
     id         TEXT PRIMARY KEY,
     channel    TEXT NOT NULL,
@@ -159,6 +171,9 @@ CREATE TABLE outbox (
     owed_at    DOUBLE PRECISION NOT NULL,
     attempts   BIGINT NOT NULL DEFAULT 0,
     next_at    DOUBLE PRECISION NOT NULL,
+    tried_at   DOUBLE PRECISION,
+    claimed_by TEXT,
+    claimed_until DOUBLE PRECISION,
     sent_at    DOUBLE PRECISION,
     refused_at DOUBLE PRECISION,
     receipt    TEXT,

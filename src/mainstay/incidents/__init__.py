@@ -1,0 +1,1 @@
+"""Result → incident → message: what is wrong, who is owed which message, and that it arrives."""

@@ -1,0 +1,64 @@
+"""Incidents from runs: a job that failed for good is an incident until it succeeds."""
+
+from collections.abc import Callable
+
+from mainstay.core.incident import Severity
+from mainstay.core.run import Run, RunState
+from mainstay.incidents.desk import Desk
+from mainstay.store.base import Tx
+
+CRITICAL_JOBS = ("backup:", "prove:", "renew:")
+"""What such jobs do cannot be caught up by hand: their failure wakes people."""
+
+
+def severity_of(job: str) -> Severity:
+    """Say how loud the failure of a job is."""
+    return Severity.CRITICAL if job.startswith(CRITICAL_JOBS) else Severity.WARNING
+
+
+def key_of(job: str) -> str:
+    """Give the key of incidents about a job."""
+    return f"job:{job}"
+
+
+def hook(desk: Desk, severity: Callable[[str], Severity] = severity_of) -> Callable[[Tx, Run], None]:
+    """Give the runner's hook, called in the transaction that ends a run."""
+
+    def ended(tx: Tx, run: Run) -> None:
+        if run.state is RunState.DONE:
+            desk.clear_condition(tx, key_of(run.job), run.summary)
+        elif run.state is RunState.FAILED:
+            _failed(desk, tx, run, severity(run.job))
+        elif run.state is RunState.PARKED:
+            _parked(desk, tx, run)
+
+    return ended
+
+
+def _failed(desk: Desk, tx: Tx, run: Run, severity: Severity) -> None:
+    reason = run.error or "It gave no reason."
+    tries = f" (tried {run.attempt} times)" if run.attempt > 1 else ""
+    desk.raise_condition(
+        tx,
+        key_of(run.job),
+        service=str(run.args.get("service") or run.job),
+        severity=severity,
+        title=f"The job {run.job} failed",
+        detail=f"{reason}{tries}",
+        hint=f"mainstay logs {run.job} shows the run; mainstay run {run.job} repeats it",
+        facts={"job": run.job, "run": run.id},
+    )
+
+
+def _parked(desk: Desk, tx: Tx, run: Run) -> None:
+    desk.raise_condition(
+        tx,
+        key_of(run.job),
+        service=str(run.args.get("service") or run.job),
+        severity=Severity.WARNING,
+        title=f"A run of {run.job} waits for a decision",
+        detail=run.error
+        or "Its steps changed with the program while it was under way, so it was not taken up again.",
+        hint=f"mainstay run {run.job} starts afresh",
+        facts={"job": run.job, "run": run.id},
+    )
