@@ -15,8 +15,16 @@ Row = Mapping[str, Any]
 
 
 class Conflict(JournalError):
-    """A row breaks a unique or a foreign key. To go on after it, use ON CONFLICT in the query instead of catching it:
-    in PostgreSQL the unit is lost.
+    """A row breaks a unique or a foreign key.
+
+    Its unit is undone, even if it catches this: a query that wants to go on says ON CONFLICT.
+    """
+
+
+class OutcomeUnknown(JournalError):
+    """The connection was lost while the write was being committed: it may be kept or not.
+
+    Repeat it if doing so twice does no harm, as with rows that have a unique key.
     """
 
 

@@ -43,11 +43,25 @@ class Query:
     about: str
     params: frozenset[str]
 
-    def checked(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give the parameters back; raises `TypeError` naming those that are missing."""
-        if self.params <= given.keys():
-            return given
-        raise TypeError(f"{self.name} needs {', '.join(sorted(self.params - given.keys()))}")
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the parameters as both databases take them; raises `TypeError` naming those that are missing."""
+        try:
+            return {name: plain(given[name]) for name in self.params}
+        except KeyError:
+            missing = ", ".join(sorted(self.params - given.keys()))
+            raise TypeError(f"the query {self.name} needs {missing}") from None
+
+
+def plain(value: Any) -> Any:
+    """Give a value that both databases take: truth as 0 or 1, and text without what UTF-8 or PostgreSQL cannot hold."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        text = str(value)
+        if "\x00" in text:
+            text = text.replace("\x00", "\ufffd")
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def query(name: str, dialect: str) -> Query:

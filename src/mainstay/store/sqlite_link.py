@@ -140,8 +140,9 @@ class SqliteTx:
         if fatal(error):
             return self._broken(error)
         kind = Conflict if isinstance(error, sqlite3.IntegrityError) else JournalError
-        self.failed = kind(f"the journal refused {name}: {error}")
-        return self.failed
+        refused = kind(f"the journal refused {name}: {error}")
+        self.failed = self.failed or refused
+        return refused
 
     def _broken(self, error: sqlite3.Error) -> Broken:
         self.failed = broken = Broken(told(error, self.path))

@@ -16,7 +16,7 @@ class Topics:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def version(self, topic: str) -> int:
-        return self._versions.get(topic, 0)
+        return self._versions.setdefault(topic, 0)
 
     def bump(self, topic: str) -> None:
         """A signal has come: wake everybody who waits for it."""
@@ -38,7 +38,7 @@ class Topics:
 
     def bump_all(self) -> None:
         """Signals may have been missed: wake everybody."""
-        for topic in {*self._versions, *self._waiting}:
+        for topic in list(self._versions):
             self.bump(topic)
 
     async def wait(self, topic: str, timeout: float, seen: int) -> bool:

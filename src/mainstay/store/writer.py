@@ -108,7 +108,6 @@ class GroupWriter:
         self._pending = 0
         self._drained = asyncio.Event()
         self._closing = False
-        self._stop = threading.Event()
         self.commits = 0
         """Transactions that reached the disk."""
         self.units = 0
@@ -187,7 +186,7 @@ class GroupWriter:
                 if len(batch) > 1 and attempt >= 1:
                     return [told for item in batch for told in self._run([item])]
                 told = JournalError(f"the database refused the write {attempt + 1} times: {again}")
-                self._stop.wait(random.uniform(0, min(0.5, 0.002 * 2**attempt)))  # noqa: S311 - not a secret
+                threading.Event().wait(random.uniform(0, min(0.5, 0.002 * 2**attempt)))  # noqa: S311 - no secret
             except Broken as broken:
                 told = broken.told
                 self._link.drop()
@@ -197,7 +196,7 @@ class GroupWriter:
                 self._link.drop()
                 break
         for item in batch:
-            item.error = JournalError(told.what, hint=told.hint, where=told.where)
+            item.error = type(told)(told.what, hint=told.hint, where=told.where)
         return []
 
     def _attempt(self, batch: list[Item]) -> Any:
