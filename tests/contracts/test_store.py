@@ -208,7 +208,9 @@ async def test_a_missing_parameter_is_named(store: Store) -> None:
 async def test_changes_are_counted(store: Store) -> None:
     assert await store.write(lambda tx: tx.run("meta.put", key="a", value="1")) == 1
     assert await store.write(lambda tx: tx.run("meta.drop", key="nothing")) == 0
-    assert await store.write(lambda tx: tx.many("meta.put", [])) is None
+    await store.write(lambda tx: tx.many("meta.put", ({"key": key, "value": key} for key in "ab")))
+    await store.write(lambda tx: tx.many("meta.put", []))
+    assert await store.read(get("a")) == "a"
 
 
 # --- signals -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -24,16 +24,9 @@ class Clock(Protocol):
         """Wait."""
         ...
 
-    def busy(self) -> "BusyMark":
+    def busy(self) -> AbstractContextManager[None]:
         """Mark work outside the loop (a thread, a server): a fake clock stands still meanwhile."""
         ...
-
-
-class BusyMark(Protocol):
-    """A context manager, entered while work is under way outside of the event loop."""
-
-    def __enter__(self) -> None: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 class SystemClock:
