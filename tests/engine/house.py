@@ -1,0 +1,104 @@
+"""Nodes, runners and jobs to try them with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mainstay.core.job import Job, Outcome, RunContext
+from mainstay.core.run import Run
+from mainstay.engine.node import Node
+from mainstay.engine.queue import enqueue
+from mainstay.engine.runner import RunHook, Runner
+from mainstay.ports.clock import FakeClock
+from mainstay.store import runs
+from mainstay.store.base import Store
+
+
+class World:
+    """What jobs have done, in order; and gates that hold them."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
+        self.reached = asyncio.Condition()
+
+    def gate(self, name: str) -> asyncio.Event:
+        return self.gates.setdefault(name, asyncio.Event())
+
+    async def act(self, what: str) -> str:
+        self.done.append(what)
+        if what in self.gates:
+            await self.gates[what].wait()
+        return what
+
+
+class ThreeSteps(Job):
+    """Does a, b and c in the world."""
+
+    steps: ClassVar[tuple[str, ...]] = ("a", "b", "c")
+
+    async def run(self, run: RunContext) -> Outcome:
+        world = run.get(World)
+        results = [await run.step(name, partial(world.act, name)) for name in self.steps]
+        run.log("all three are done")
+        return Outcome(f"did {len(results)} steps", {"results": results})
+
+
+class House:
+    """Everything that a test of the engine needs, on one journal and one clock."""
+
+    def __init__(self, store: Store, clock: FakeClock, directory: Path) -> None:
+        self.store = store
+        self.clock = clock
+        self.directory = directory
+        self.world = World()
+        self.ended: list[Run] = []
+        self._stops: list[Any] = []
+
+    async def node(self, store: Store | None = None, **options: Any) -> Node:
+        node = Node(store or self.store, self.clock, self.directory, **options)
+        await node.start()
+        self._stops.append(node.stop)
+        return node
+
+    async def runner(
+        self,
+        jobs: Mapping[str, Job],
+        *,
+        node: Node | None = None,
+        store: Store | None = None,
+        serve: bool = True,
+        hooks: Sequence[RunHook] = (),
+        **options: Any,
+    ) -> Runner:
+        node = node or await self.node(store)
+        ports: dict[type, object] = {World: self.world}
+        hooks = [*hooks, lambda tx, run: self.ended.append(run)]
+        runner = Runner(store or self.store, self.clock, node, jobs, ports, hooks, **options)
+        if serve:
+            task = asyncio.create_task(runner.serve())
+            self._stops.append(lambda: asyncio.wait([task]))
+        self._stops.append(runner.stop)
+        return runner
+
+    async def enqueue(self, job: str, key: str, **options: Any) -> Run:
+        now = self.clock.now()
+        due_at = options.pop("due_at", now)
+        return await self.store.write(lambda tx: enqueue(tx, job, key=key, due_at=due_at, now=now, **options))
+
+    async def run(self, run_id: str) -> Run:
+        return await self.store.read(lambda tx: runs.require(tx, run_id))
+
+    async def lines(self, run_id: str) -> list[str]:
+        return [line for _, _, line in await self.store.read(lambda tx: runs.lines(tx, run_id))]
+
+    async def close(self) -> None:
+        for stop in reversed(self._stops):
+            closing = asyncio.ensure_future(stop())
+            while not closing.done():
+                await self.clock.advance(60)
+            await closing
