@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from tests.helpers import eventually
-from tests.servers.process import Engine, missing, program, started
+from tests.servers.process import Engine, program, started, unable
 
 IMAGE = "example/busybox:1"
 APPLETS = (
@@ -35,6 +35,9 @@ APPLETS = (
     "env",
 )
 
+# What the daemon says in a container or on a kernel which does not let it do its work.
+FORBIDDEN_BY = ("cgroup", "not permitted", "permission denied", "read-only file system")
+
 
 class DockerServer:
     """`socket` is the daemon's address, `IMAGE` is there. Containers use the host's network or none."""
@@ -42,15 +45,22 @@ class DockerServer:
     image = IMAGE
 
     def __init__(self) -> None:
-        if os.geteuid() != 0:
-            missing("a Docker daemon (which only root may start)", "docker.io")
         self.binary = program("dockerd", "docker.io")
         self.client = program("docker", "docker.io docker-cli")
+        if os.geteuid() != 0:
+            unable("dockerd", "only root may start it")
         self.names = itertools.count(1)
         # A short path: the sockets inside have about a hundred characters to live in.
         self.base = Path(tempfile.mkdtemp(prefix="mainstay-docker-"))
         self.config = self.base / "client"
-        self.engine = started(self._launch, self.answers)
+        try:
+            self.engine = started(self._launch, self.answers)
+        except RuntimeError as error:
+            shutil.rmtree(self.base, ignore_errors=True)
+            reason = str(error).strip().splitlines()[-1]
+            if any(word in reason.lower() for word in FORBIDDEN_BY):
+                unable("dockerd", reason)
+            raise
         self.make_image(IMAGE)
 
     @property

@@ -37,6 +37,11 @@ def missing(engine: str, package: str) -> NoReturn:
     pytest.skip(message)
 
 
+def unable(engine: str, reason: str) -> NoReturn:
+    """Skip the test, even where everything is expected: the engine is here and this machine forbids it to run."""
+    pytest.skip(f"{engine} cannot run here: {reason}")
+
+
 def program(name: str, package: str) -> str:
     """The full path of a program, looked for in the system's directories too; skips or fails when it is missing."""
     path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
