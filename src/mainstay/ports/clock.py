@@ -1,12 +1,14 @@
 """Time, injected everywhere, so that a year of schedules runs in seconds."""
 
-import asyncio
 import heapq
 import itertools
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Clock(Protocol):
@@ -39,6 +41,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # a command that only asks what time it is starts without it
+
         await asyncio.sleep(max(0.0, seconds))
 
     @contextmanager
@@ -75,6 +79,8 @@ class FakeClock:
             self._busy -= 1
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio
+
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -84,6 +90,8 @@ class FakeClock:
 
     async def settle(self) -> None:
         """Let every task run until all of them wait for the clock."""
+        import asyncio
+
         quiet = 0
         while quiet < 5:
             if self._busy:
