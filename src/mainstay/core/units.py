@@ -5,6 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from mainstay.core.amounts import format_duration, format_size
+
+__all__ = ["Duration", "Size", "format_duration", "format_size", "parse_duration", "parse_size"]
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -24,22 +28,6 @@ def parse_duration(text: Any) -> float:
     raise ValueError(f"{text!r} is not a duration; write it like 5s, 1m30s, 24h or 7d")
 
 
-def format_duration(seconds: float) -> str:
-    """Write seconds the short way: `850ms`, `3.3s`, `2m 5s`, `6h 10m`, `3d 4h`."""
-    if seconds < 0:
-        return "-" + format_duration(-seconds)
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
-    seconds = max(seconds, 60)
-    for unit, size, below, low in (("m", 60, "s", 1), ("h", 3600, "m", 60), ("d", 86400, "h", 3600)):
-        if seconds < size * (24 if unit == "h" else 60) or unit == "d":
-            big, rest = divmod(int(seconds), size)
-            return f"{big}{unit} {rest // low}{below}" if rest // low else f"{big}{unit}"
-    raise AssertionError("unreachable")
-
-
 def parse_size(text: Any) -> int:
     """Give the bytes that `text` means: `10MB` is ten million, `10MiB` is 10 x 2^20."""
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
@@ -51,15 +39,6 @@ def parse_size(text: Any) -> int:
             unit = unit if not unit or unit.endswith("B") else unit + "B"
             return int(float(found[1]) * _BYTES[unit])
     raise ValueError(f"{text!r} is not a size; write it like 200MB or 4GiB")
-
-
-def format_size(size: float) -> str:
-    """Write bytes the short way, in powers of ten: `389 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _schema(description: str, examples: list[str]) -> WithJsonSchema:
