@@ -1,4 +1,4 @@
-"""What the tests of incidents share: results, a recorder with two channels, and the real notifiers on a fake provider."""
+"""What the tests of incidents share: results, a recorder with two channels, real notifiers with a fake provider."""
 
 from __future__ import annotations
 
