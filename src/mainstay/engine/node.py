@@ -64,7 +64,12 @@ class Node:
     @property
     def fresh(self) -> bool:
         """Whether no other host can have taken this node for dead, as far as its last beat tells."""
-        return self._clock.monotonic() - self._beaten < self.dead_after
+        return self.fresh_for > 0
+
+    @property
+    def fresh_for(self) -> float:
+        """For how many seconds it stays so without another beat; negative when its beat is late."""
+        return self._beaten + self.dead_after - self._clock.monotonic()
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called whenever work may have changed hands: a node died, or this one was robbed."""
@@ -73,8 +78,9 @@ class Node:
     async def start(self) -> None:
         """Take the lock, appear in the journal, begin to beat and to watch the others."""
         self._lock = self._take_lock()
+        began = self._clock.monotonic()
         await self._store.write(self._join)
-        self._beaten = self._clock.monotonic()
+        self._beaten = began
         await self._tick()
         self._spawn(self._serve())
 
@@ -105,6 +111,8 @@ class Node:
                 await self._tick()
             except JournalError as fault:
                 logger.warning("node %s cannot beat: %s", self.id, fault)
+            except Exception:
+                logger.exception("node %s cannot beat", self.id)
 
     def _pause(self) -> float:
         # Looking twice per beat bounds the delay of a take-over to dead_after and half a beat.

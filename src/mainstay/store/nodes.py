@@ -76,3 +76,9 @@ def lease(tx: Tx, name: str) -> LeaseRow | None:
     """Say who has a role."""
     row = tx.one("nodes.lease", name=name)
     return None if row is None else LeaseRow(row["name"], row["owner"], row["fence"], row["taken_at"])
+
+
+def standing(tx: Tx, name: str) -> tuple[LeaseRow | None, bool]:
+    """Say who has a role, and whether it may be taken."""
+    row = lease(tx, name)
+    return row, row is None or tx.one("nodes.get", id=row.owner) is None

@@ -7,6 +7,10 @@ ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at;
 -- A node still lives.
 UPDATE node SET beat_at = :beat_at WHERE id = :id;
 
+-- name: get
+-- One node.
+SELECT * FROM node WHERE id = :id;
+
 -- name: all
 -- Every node.
 SELECT * FROM node ORDER BY id;
