@@ -109,24 +109,12 @@ def _healing(config: "Config") -> Iterator[Problem]:
 
 def _backups(config: "Config") -> Iterator[Problem]:
     for database, settings in config.databases.items():
-        backup = settings.backup
-        if backup is None:
+        if settings.backup is None:
             continue
-        path: Where = ("databases", database, "backup")
-        if backup.to is None and len(config.storage) != 1:
-            what = (
-                "nowhere to put the backups" if not config.storage else "which storage do the backups go to?"
-            )
-            remedy = (
-                "add one under storage: and name it with `to:`" if not config.storage else _choose(config)
-            )
-            yield Problem(path, what, remedy)
-        elif backup.to is not None and backup.to not in config.storage:
-            yield unknown((*path, "to"), backup.to, "storage", config.storage, "storage")
-
-
-def _choose(config: "Config") -> str:
-    return f"name it with `to:`; known: {', '.join(sorted(config.storage))}"
+        path: Where = ("databases", database, "backup", "to")
+        for name in settings.backup.storages:
+            if name not in config.storage:
+                yield unknown(path, name, "storage", config.storage, "storage")
 
 
 def _schedules(config: "Config") -> Iterator[Problem]:

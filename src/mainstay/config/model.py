@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo
+from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo, model_validator
 
 from mainstay.backup.settings import DatabaseSettings
 from mainstay.config.named import Named
@@ -47,6 +47,26 @@ def _from_file(value: Any, info: ValidationInfo) -> Any:
         directory: Path = (info.context or {}).get("directory") or Path.cwd()
         return directory / Path(value).expanduser()
     return value
+
+
+def _only_storage(data: Any) -> Any:
+    """Send backups that do not say where to the only storage there is."""
+    if not isinstance(data, dict):
+        return data
+    storage, databases = data.get("storage"), data.get("databases")
+    if not isinstance(storage, dict) or len(storage) != 1 or not isinstance(databases, dict):
+        return data
+    (only,) = storage
+    return {**data, "databases": {name: _sent_to(only, database) for name, database in databases.items()}}
+
+
+def _sent_to(storage: str, database: Any) -> Any:
+    if not isinstance(database, dict) or "backup" not in database:
+        return database
+    backup = {} if database["backup"] is None else database["backup"]
+    if not isinstance(backup, dict) or "to" in backup:
+        return database
+    return {**database, "backup": {"to": storage, **backup}}
 
 
 class ServiceSettings(Settings):
@@ -112,6 +132,11 @@ class Config(Settings):
     """How checks are asked and how their results become incidents."""
     readiness: ReadinessSettings = Field(default_factory=ReadinessSettings)
     """What the scorecard should know that it cannot see."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        return _only_storage(data)
 
     _file: Path = PrivateAttr(default=Path("mainstay.yaml"))
 

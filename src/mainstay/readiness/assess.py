@@ -1,0 +1,56 @@
+"""The scorecard: every row of the matrix, judged."""
+
+from collections.abc import Sequence
+
+from mainstay.core.finding import Finding, Priority, Standing
+from mainstay.readiness.evidence import Evidence
+from mainstay.readiness.judgement import Judgement, configured, missing
+from mainstay.readiness.matrix import MATRIX, Row
+from mainstay.readiness.rules import RULES, by_job
+from mainstay.readiness.setup import Setup
+
+
+def assess(setup: Setup, evidence: Evidence, now: float) -> list[Finding]:
+    """Judge every row, the most important first, within a priority the worst first. `now` is seconds since 1970."""
+    findings = [_finding(row, _judge(row, setup, evidence, now)) for row in MATRIX.values()]
+    order = list(Standing)
+    return sorted(findings, key=lambda finding: (finding.priority, order.index(finding.standing)))
+
+
+def score(findings: Sequence[Finding]) -> int:
+    """Give the percentage of the P0 and P1 rows that are automated, rounded down."""
+    counted = [finding for finding in findings if finding.priority in (Priority.P0, Priority.P1)]
+    done = [finding for finding in counted if finding.standing is not Standing.MISSING]
+    return 100 * len(done) // len(counted) if counted else 100
+
+
+def ready(findings: Sequence[Finding]) -> bool:
+    """Say whether no P0 row is missing."""
+    return not any(
+        finding.priority is Priority.P0 and finding.standing is Standing.MISSING for finding in findings
+    )
+
+
+def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    judge = RULES.get(row.name)
+    found = judge(setup, evidence, now) if judge else by_job(row.name, setup, evidence, now, row.today)
+    note = setup.covered.get(row.name)
+    if found.standing is Standing.MISSING and note:
+        return configured(f"covered elsewhere: {note}")
+    if found.standing is Standing.MISSING and not judge:
+        return missing(
+            found.evidence, f"{row.today}; then declare it: readiness: {{covered: {{{row.name}: NOTE}}}}"
+        )
+    return found
+
+
+def _finding(row: Row, judged: Judgement) -> Finding:
+    return Finding(
+        rule=row.name,
+        priority=row.priority,
+        title=row.title,
+        standing=judged.standing,
+        evidence=judged.evidence,
+        at=judged.at,
+        fix=judged.fix,
+    )

@@ -1,0 +1,61 @@
+"""What the journal can bear witness to, read in one consistent look."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstay.store.base import Row, Tx
+
+ALIVE = 300.0
+"""Seconds after its last beat that an agent still counts as living."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Times are seconds since 1970, mappings go by database, check, channel or job."""
+
+    proofs: Mapping[str, float] = field(default_factory=dict)
+    verdicts: Mapping[str, Row] = field(default_factory=dict)
+    backups: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    answers: Mapping[str, float] = field(default_factory=dict)
+    caught: Row | None = None
+    healed: Row | None = None
+    accepted: Mapping[str, float] = field(default_factory=dict)
+    accepted_critical: Mapping[str, float] = field(default_factory=dict)
+    owed: Mapping[str, Row] = field(default_factory=dict)
+    done: Mapping[str, float] = field(default_factory=dict)
+    failed: Mapping[str, Row] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    accounts: int = 0
+
+    def taken(self, database: str) -> float | None:
+        """When the newest backup of a database was taken, wherever it lies."""
+        return max((at for (name, _), at in self.backups.items() if name == database), default=None)
+
+
+def gather(tx: Tx, now: float) -> Evidence:
+    """Read everything that rules judge; for `Store.read`."""
+    accepted = tx.all("readiness.accepted")
+    return Evidence(
+        proofs=_times(tx.all("readiness.latest_proofs"), "database"),
+        verdicts={row["database"]: row for row in tx.all("readiness.latest_verdicts")},
+        backups={(row["database"], row["storage"]): row["at"] for row in tx.all("readiness.latest_backups")},
+        answers=_times(tx.all("readiness.answers"), "check_id"),
+        caught=tx.one("readiness.caught"),
+        healed=tx.one("readiness.healed"),
+        accepted=_times(accepted, "channel"),
+        accepted_critical=_times(accepted, "channel", "critical_at"),
+        owed={row["channel"]: row for row in tx.all("readiness.owed")},
+        done=_times(tx.all("readiness.done"), "job"),
+        failed={row["job"]: row for row in tx.all("readiness.failed")},
+        hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
+        accounts=_count(tx.one("readiness.accounts")),
+    )
+
+
+def _times(rows: list[Row], key: str, at: str = "at") -> dict[str, float]:
+    return {row[key]: float(row[at]) for row in rows if row[at] is not None}
+
+
+def _count(row: Mapping[str, Any] | None) -> int:
+    return int(row["accounts"]) if row else 0

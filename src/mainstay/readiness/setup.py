@@ -1,0 +1,92 @@
+"""What is set up, as far as readiness is concerned: plain facts that can be kept as JSON."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFacts:
+    """A check: `id` is `SERVICE/NAME`; `every` in seconds."""
+
+    id: str
+    type: str
+    every: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A service. `runs_on` says in words what runs it; `heals` whether anything is done when it fails."""
+
+    name: str
+    title: str
+    critical: bool = False
+    runs_on: str | None = None
+    heals: bool = False
+    checks: tuple[CheckFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """A database. `storages` are where its backups go; none when it is not backed up."""
+
+    name: str
+    storages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFacts:
+    """A storage. `elsewhere` is whether it outlives this machine."""
+
+    name: str
+    type: str
+    target: str
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFacts:
+    """A channel to people: `when` is `always` or `critical`."""
+
+    name: str
+    type: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything that is configured. `jobs` has each further job's type by its name; times are in seconds."""
+
+    name: str
+    title: str
+    services: tuple[ServiceFacts, ...] = ()
+    databases: tuple[DatabaseFacts, ...] = ()
+    storages: tuple[StorageFacts, ...] = ()
+    channels: tuple[ChannelFacts, ...] = ()
+    jobs: dict[str, str] = field(default_factory=dict)
+    journal: str = "sqlite"
+    listen: str = ""
+    covered: dict[str, str] = field(default_factory=dict)
+    proof_age: float = 8 * 86400.0
+
+    def checks(self) -> tuple[CheckFacts, ...]:
+        """Every check of every service."""
+        return tuple(check for service in self.services for check in service.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the facts as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Setup":
+        """Take the facts back. Raises `TypeError` or `KeyError` when another version wrote them."""
+        parts = dict(data)
+        parts["services"] = tuple(
+            ServiceFacts(**{**one, "checks": tuple(CheckFacts(**check) for check in one["checks"])})
+            for one in parts["services"]
+        )
+        parts["databases"] = tuple(
+            DatabaseFacts(one["name"], tuple(one["storages"])) for one in parts["databases"]
+        )
+        parts["storages"] = tuple(StorageFacts(**one) for one in parts["storages"])
+        parts["channels"] = tuple(ChannelFacts(**one) for one in parts["channels"])
+        return cls(**parts)
