@@ -1,0 +1,151 @@
+"""The pages about `mainstay.yaml`: its sections, and every type of check, job, notifier and storage."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from mainstay.config.plugins import register_all
+from mainstay.config.schema import json_schema
+from mainstay.core.check import Check
+from mainstay.core.job import Job
+from mainstay.core.notifier import Notifier
+from mainstay.core.plugin import Plugin
+from mainstay.ports.objects import Storage
+from tools.reference.spelling import Schema, cell, default, example, spell
+
+KINDS: dict[str, tuple[type[Plugin], str]] = {
+    "checks": (Check, "What can be asked of a service, under `services: NAME: checks:`."),
+    "jobs": (Job, "What can be done on a schedule, under `jobs:`."),
+    "notifiers": (Notifier, "Whom and how to tell, under `notify:`."),
+    "storage": (Storage, "Where backups can be kept, under `storage:`."),
+}
+INTRODUCTION = """\
+One file, `mainstay.yaml`, in YAML 1.2. Unknown and duplicate keys are faults; `mainstay config check` tells each with
+file, line and remedy. `mainstay config schema` prints the JSON schema for editors, `mainstay config explain PATH`
+explains one option.
+
+Durations are written `5s`, `1m30s`, `24h` or `7d`, sizes `200MB` or `4GiB`. A secret is written `{secret: NAME}` and
+looked up in `$CREDENTIALS_DIRECTORY/NAME`, then in the file that `MAINSTAY_NAME_FILE` names, then in `MAINSTAY_NAME`.
+"""
+HEAD = "| option | value | default | meaning |\n|---|---|---|---|"
+
+
+def pages() -> dict[str, str]:
+    """Every page about the configuration, by file name."""
+    register_all()
+    found = {f"{name}.md": kind_page(name, base, about) for name, (base, about) in KINDS.items()}
+    return {"configuration.md": configuration_page(), **found}
+
+
+def kind_page(name: str, base: type[Plugin], about: str) -> str:
+    """All types of one kind; what every type of it has stands once, at the end."""
+    types = [cls for _, cls in sorted(base.registry.items()) if _ours(cls)]
+    contents = ", ".join(f"[{cls.type_name}](#{cls.type_name})" for cls in types)
+    parts = [f"# {name.capitalize()}", about, contents]
+    for cls in types:
+        parts += list(type_section(cls, base))
+    parts += [f"## Options of every {base.kind}", table(base.model_json_schema())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _ours(cls: type[Plugin]) -> bool:
+    return cls.__module__.startswith("mainstay.")
+
+
+def type_section(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
+    """Heading, documentation, short form and options of one type."""
+    yield f"## {cls.type_name}"
+    yield inspect.cleandoc(cls.__doc__ or "")
+    if cls.shorthand:
+        yield f"Short form: `{cls.type_name}: {cls.shorthand.upper()}`."
+    schema = cls.model_json_schema()
+    shared = base.model_json_schema()["properties"]
+    own = {name: each for name, each in schema["properties"].items() if shared.get(name) != each}
+    if own:
+        yield table({**schema, "properties": own})
+    for name, nested in sorted(nested_models(schema).items()):
+        if any(_mentions(each, name) for each in own.values()):
+            yield f"### {name}\n\n{nested.get('description', '')}".rstrip()
+            yield table({**nested, "$defs": schema.get("$defs", {})})
+
+
+def nested_models(schema: Schema) -> dict[str, Schema]:
+    """The models that a schema refers to, by name."""
+    return {name: each for name, each in schema.get("$defs", {}).items() if each.get("properties")}
+
+
+def _mentions(schema: Any, name: str) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("$ref") == f"#/$defs/{name}" or any(
+            _mentions(each, name) for each in schema.values()
+        )
+    return isinstance(schema, list) and any(_mentions(each, name) for each in schema)
+
+
+def table(schema: Schema) -> str:
+    """The options of one model."""
+    required = schema.get("required", ())
+    rows = [row(name, each, name in required, schema) for name, each in schema["properties"].items()]
+    return "\n".join([HEAD, *rows])
+
+
+def row(name: str, schema: Schema, required: bool, root: Schema) -> str:
+    """One option."""
+    meaning = schema.get("description", "") + example(schema)
+    value = spell(schema, lambda each: place_of(each, root))
+    return f"| `{name}` | {cell(value)} | {cell(default(schema, required))} | {cell(meaning)} |"
+
+
+def place_of(schema: Schema, root: Schema) -> str | None:
+    """A link to where a schema is explained, if it has a place of its own."""
+    if kind := kind_of(schema):
+        return f"[{KINDS[kind][0].kind}]({kind}.md)"
+    if "$ref" not in schema:
+        return None
+    name = schema["$ref"].rpartition("/")[2]
+    target = root.get("$defs", {}).get(name, {})
+    if target.get("properties"):
+        return f"[{name}](#{name.lower()})"
+    return spell(target, lambda each: place_of(each, root))
+
+
+def kind_of(schema: Schema) -> str | None:
+    """The kind whose types are the alternatives of this schema."""
+    names = {
+        key
+        for word in ("anyOf", "oneOf")
+        for each in schema.get(word, ())
+        if len(each.get("properties", {})) == 1
+        for key in each["properties"]
+    }
+    for kind, (base, _) in KINDS.items():
+        if names and names == set(base.registry):
+            return kind
+    return None
+
+
+def configuration_page() -> str:
+    """The file as a whole, then every section that is not a plug-in."""
+    schema = json_schema()
+    plugins = {cls.__name__ for base, _ in KINDS.values() for cls in base.registry.values()}
+    parts = [
+        "# Configuration",
+        INTRODUCTION.rstrip(),
+        table(schema),
+    ]
+    for name, nested in nested_models(schema).items():
+        if name not in plugins and reached(name, schema, plugins):
+            parts += [
+                f"## {name}",
+                nested.get("description", ""),
+                table({**nested, "$defs": schema["$defs"]}),
+            ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def reached(name: str, schema: Schema, plugins: set[str]) -> bool:
+    """Whether a model is used by something else than the options of a plug-in, whose page explains it."""
+    users = {user for user, each in nested_models(schema).items() if user != name and _mentions(each, name)}
+    return any(_mentions(each, name) for each in schema["properties"].values()) or bool(users - plugins)
