@@ -1,0 +1,1 @@
+"""Measurements of ours beside others', made in the same run. One file per bench; see `bench/rows.py` for its shape."""
