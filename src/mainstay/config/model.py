@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from mainstay.backup.settings import DatabaseSettings
 from mainstay.config.named import Named
@@ -15,6 +15,7 @@ from mainstay.config.web import WebSettings
 from mainstay.core.check import Check
 from mainstay.core.job import Job
 from mainstay.core.notifier import Notifier
+from mainstay.core.paths import ConfigPath
 from mainstay.core.plugin import Settings, Tagged
 from mainstay.core.schedule import TimeZone
 from mainstay.core.secret import SecretUrl
@@ -37,16 +38,6 @@ def default_state_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/mainstay")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "mainstay"
-
-
-def _from_file(value: Any, info: ValidationInfo) -> Any:
-    """Read a path relative to the file that it stands in."""
-    if isinstance(value, (str, Path)):
-        if not str(value) or "\0" in str(value):
-            raise ValueError("this is not a path; write it like /var/lib/mainstay")
-        directory: Path = (info.context or {}).get("directory") or Path.cwd()
-        return directory / Path(value).expanduser()
-    return value
 
 
 def _only_storage(data: Any) -> Any:
@@ -110,9 +101,7 @@ class Config(Settings):
     """What people call it; the name when left out."""
     timezone: TimeZone = "UTC"
     """Time zone of schedules and of the times that people read."""
-    state_dir: Annotated[Path, BeforeValidator(_from_file), Field(validate_default=True, strict=False)] = (
-        Field(default_factory=default_state_dir)
-    )
+    state_dir: Annotated[ConfigPath, Field(validate_default=True)] = Field(default_factory=default_state_dir)
     """Where the journal, lock files and process logs are kept; relative to this file."""
     journal: SecretUrl | None = None
     """Where everything is remembered: `sqlite:///FILE` or `postgresql://...`; a file in `state_dir` when left out."""

@@ -58,6 +58,11 @@ class Secret:
             raise LookupError(f"secret {self.name!r} was not resolved")
         return self._value
 
+    @property
+    def inline(self) -> bool:
+        """Whether it is no secret at all, but stands in the file."""
+        return self.name == IN_FILE
+
     def __repr__(self) -> str:
         return f"Secret({self.name})"
 

@@ -1,11 +1,11 @@
 """A service and what runs it."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mainstay.core.paths import ConfigPath
 from mainstay.core.plugin import Settings
 from mainstay.core.secret import Secret
 
@@ -16,7 +16,7 @@ class Process(Settings):
     kind: Literal["process"] = "process"
     command: list[str] = Field(min_length=1)
     """Program and arguments; no shell is involved."""
-    directory: Path | None = Field(default=None, strict=False)
+    directory: ConfigPath | None = None
     """Working directory; that of the configuration file when left out."""
     env: dict[str, str | Secret] = {}
     """Environment variables besides the inherited ones."""

@@ -173,10 +173,8 @@ def alerts(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     return _accepted(names, evidence.accepted, evidence, now)
 
 
-def _accepted(
-    names: list[str], accepted: "dict[str, float] | object", evidence: Evidence, now: float
-) -> Judgement:
-    times = {name: at for name, at in dict(accepted).items() if name in names}  # type: ignore[call-overload]
+def _accepted(names: list[str], accepted: Mapping[str, float], evidence: Evidence, now: float) -> Judgement:
+    times = {name: at for name, at in accepted.items() if name in names}
     test = "mainstay doctor --send"
     stuck = [
         name for name in names if name in evidence.owed and now - evidence.owed[name]["since"] > SLACK * 5
