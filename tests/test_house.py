@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,10 @@ BROKEN = {
         "dev:2: names a host of a package registry",
     ),
     "impure_core": ("src/mainstay/core/a.py", "import socket", "a.py:1: core imports socket"),
+    "real time": ("src/mainstay/web/a.py", "import time\ntime.time()", "a.py:2: calls time.time"),
+    "a sleep in product code": ("src/mainstay/web/a.py", "\nasyncio.sleep(0)", "a.py:2: calls asyncio.sleep"),
+    "a sleeping test": ("tests/web/a.py", "asyncio.sleep(0.1)", "a.py:1: sleeps"),
+    "an adapter in a room": ("src/mainstay/web/a.py", "Resolver(clock)", "a.py:1: constructs Resolver"),
     "a library in core": ("src/mainstay/core/a.py", "from rich import box", "a.py:1: core imports rich"),
 }
 
@@ -62,6 +67,9 @@ def test_what_is_allowed_is_not_complained_about(tmp_path: Path) -> None:
     docstring = '    """' + "word\n" * 70 + '    """\n'
     text = f"from urllib.parse import quote\nimport pydantic\n\n\ndef f():\n{docstring}    return 1\n"
     repository(tmp_path, "src/mainstay/core/a.py", text)
+    repository(tmp_path, "tests/a.py", "asyncio.sleep(0)")
+    repository(tmp_path, "src/mainstay/ports/clock.py", "import time\ntime.time()")
+    repository(tmp_path, "src/mainstay/app/a.py", "clock = SystemClock()")
     repository(tmp_path, "uv.lock", "https://py" + "pi.org/simple")
     assert [line for rule in ratchets.RULES for line in rule(tmp_path)] == []
 
@@ -106,8 +114,6 @@ def test_the_version_is_the_package_s() -> None:
 
 
 def test_every_decision_is_in_the_list_and_every_link_leads_somewhere() -> None:
-    import re
-
     pages = {path.name for path in (ROOT / "docs/adr").glob("0*.md")}
     listed = set(re.findall(r"\]\((0\d{3}-[\w-]+\.md)\)", (ROOT / "docs/adr/README.md").read_text()))
     assert listed == pages

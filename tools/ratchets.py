@@ -20,6 +20,21 @@ CORE_MAY_IMPORT = frozenset(sys.stdlib_module_names) | {"mainstay", "pydantic", 
 CORE_MUST_NOT = frozenset({"http", "selectors", "socket", "sqlite3", "ssl", "subprocess", "urllib"})
 PURE = frozenset({"http", "urllib.parse"})
 
+# What touches the world is made in one place, so that a test (or another machine) may put something else there.
+ADAPTERS = frozenset(
+    {"SystemClock", "LocalPlace", "Resolver", "Tools", "Scratch", "control_for", "open_store"}
+)
+MAY_CONSTRUCT = ("app", "demo", "ports", "store")
+# Module and function; the clock is passed in, so that tests can move it.
+REAL_TIME = frozenset(
+    {("time", each) for each in ("time", "time_ns", "monotonic", "perf_counter", "sleep")}
+    | {("datetime", each) for each in ("now", "utcnow", "today")}
+    | {("asyncio", "sleep")}
+)
+SLEEPS = frozenset({("time", "sleep"), ("asyncio", "sleep")})
+# The one place where waiting with a pause is right, and the benches, which measure real time.
+MAY_SLEEP = frozenset({"helpers.py"})
+
 # Joined from halves, so that this file does not contain what it looks for.
 FORBIDDEN = {
     "a path of one machine": re.compile(
@@ -109,6 +124,48 @@ def impure_core(root: Path) -> Iterator[str]:
                     yield f"{where}: core imports {name}. hint: core has no I/O; put it into ports"
 
 
+def calls(path: Path) -> Iterator[tuple[ast.Call, tuple[str, str]]]:
+    """Every call in a file with (module or object, name); a plain name has no object."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                yield node, ("", node.func.id)
+            elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+                yield node, (node.func.value.id, node.func.attr)
+
+
+def real_time(root: Path) -> Iterator[str]:
+    """Product code which asks the real clock instead of the one that it was given."""
+    clock = root / "src/mainstay/ports/clock.py"
+    for path in sorted((root / "src").rglob("*.py")):
+        for node, name in calls(path) if path != clock else ():
+            if name in REAL_TIME:
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                yield f"{where}: calls {'.'.join(name)}. hint: use the ports.clock.Clock that you were given"
+
+
+def sleeping_tests(root: Path) -> Iterator[str]:
+    """Tests which hope that something will have happened by then. A sleep of zero only lets others run."""
+    for path in sorted((root / "tests").rglob("*.py")):
+        for node, name in calls(path) if path.name not in MAY_SLEEP else ():
+            letting = node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+            if name in SLEEPS and not letting:
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                yield f"{where}: sleeps. hint: wait for the condition with tests.helpers.eventually"
+
+
+def adapters_elsewhere(root: Path) -> Iterator[str]:
+    """Adapters which are constructed by a room instead of being given to it."""
+    house = root / "src/mainstay"
+    for path in sorted(house.rglob("*.py")):
+        if path.relative_to(house).parts[0] in MAY_CONSTRUCT:
+            continue
+        for node, (_, name) in calls(path):
+            if name in ADAPTERS:
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                yield f"{where}: constructs {name}. hint: only app does; take it as an argument"
+
+
 def imported(node: ast.AST) -> list[str]:
     """The modules which a statement imports."""
     if isinstance(node, ast.Import):
@@ -119,7 +176,15 @@ def imported(node: ast.AST) -> list[str]:
 
 
 Rule = Callable[[Path], Iterator[str]]
-RULES: tuple[Rule, ...] = (long_modules, long_functions, forbidden_words, impure_core)
+RULES: tuple[Rule, ...] = (
+    long_modules,
+    long_functions,
+    forbidden_words,
+    impure_core,
+    real_time,
+    sleeping_tests,
+    adapters_elsewhere,
+)
 
 
 def main() -> int:
