@@ -1,0 +1,1 @@
+"""Backups that count only when they were restored and compared."""

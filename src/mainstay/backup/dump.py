@@ -1,0 +1,138 @@
+"""pg_dump, compressed and streamed: nothing of it touches this machine's disk."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstay.backup.session import LockBusy
+from mainstay.core.errors import MainstayError
+from mainstay.ports.objects.base import CHUNK
+from mainstay.ports.postgres.child import Child, child
+
+MAGIC = b"PGDMP"
+LEVEL = 3
+PIPE_BYTES = 1 << 20
+F_SETPIPE_SZ = 1031
+
+
+class DumpError(MainstayError):
+    """pg_dump did not finish. Nothing was stored."""
+
+
+@dataclass
+class Meter:
+    """What went through so far: bytes before and after compression, the SHA-256 (hex) of the former at the end."""
+
+    raw_bytes: int = 0
+    bytes: int = 0
+    raw_sha256: str = ""
+    on_bytes: Callable[[int], None] = field(default=lambda done: None)
+
+
+class Packer:
+    """Reads a pipe and compresses it, on a thread; one zstd frame with its checksum on."""
+
+    def __init__(self, source: int, meter: Meter, threads: int) -> None:
+        import zstandard
+
+        self._source = source
+        self._meter = meter
+        self._sha256 = hashlib.sha256()
+        self._head = b""
+        # The checksum is the point: without it most flipped bits are unpacked into wrong data in silence.
+        self._zstd: Any = zstandard.ZstdCompressor(
+            level=LEVEL, write_checksum=True, threads=threads if threads > 1 else 0
+        ).compressobj()
+
+    def next(self) -> tuple[bytes, bool]:
+        """Give about CHUNK bytes, and whether these are the last ones."""
+        parts: list[bytes] = []
+        size = 0
+        while size < CHUNK:
+            raw = os.read(self._source, CHUNK)
+            if not raw:
+                parts.append(self._zstd.flush())
+                self._meter.raw_sha256 = self._sha256.hexdigest()
+                return self._count(b"".join(parts)), True
+            self._sha256.update(raw)
+            self._meter.raw_bytes += len(raw)
+            self._head = (self._head + raw[: len(MAGIC)])[: len(MAGIC)]
+            parts.append(self._zstd.compress(raw))
+            size += len(parts[-1])
+        return self._count(b"".join(parts)), False
+
+    def _count(self, packed: bytes) -> bytes:
+        self._meter.bytes += len(packed)
+        return packed
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes that came."""
+        return self._head
+
+
+async def packed(
+    argv: list[str],
+    env: Mapping[str, str],
+    meter: Meter,
+    *,
+    confirm: Callable[[], Awaitable[None]] | None = None,
+    magic: bytes = b"",
+) -> AsyncIterator[bytes]:
+    """Run a program and give what it writes, compressed. Close the iterator (`aclosing`) when leaving it early.
+
+    The last chunk is given only after the program has ended well and `confirm` did not raise, so whoever stores the
+    stream never stores a part of it. Raises `DumpError`, and `LockBusy` when pg_dump had to wait for a lock.
+    """
+    source, sink = os.pipe()
+    with suppress(OSError):
+        fcntl.fcntl(sink, F_SETPIPE_SZ, PIPE_BYTES)
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "mainstay-dump") as pool:
+        packer = Packer(source, meter, min(2, os.cpu_count() or 1))
+        try:
+            async with child(argv, env=env, stdout=sink) as running:
+                os.close(sink)
+                sink = -1
+                pending = loop.run_in_executor(pool, packer.next)
+                last = False
+                while not last:
+                    chunk, last = await pending
+                    meter.on_bytes(meter.raw_bytes)
+                    if last:
+                        await _ended_well(running, packer.head, magic)
+                        if confirm is not None:
+                            await confirm()
+                    else:
+                        pending = loop.run_in_executor(pool, packer.next)
+                    yield chunk
+        finally:
+            if sink >= 0:
+                os.close(sink)
+            # The program has ended, so the thread sees the end of the pipe; only then may it be closed.
+            await asyncio.shield(loop.run_in_executor(pool, os.close, source))
+
+
+async def _ended_well(running: Child, head: bytes, magic: bytes) -> None:
+    code = await running.finish()
+    if code:
+        said = " ".join(running.said.split())
+        if "LOCK TABLE" in said:
+            raise LockBusy(f"pg_dump waited for a lock: {said[-300:]}", hint="try again later")
+        raise DumpError(f"pg_dump ended with {code}: {said[-500:] or 'it said nothing'}", hint=_hint(said))
+    if magic and head != magic:
+        raise DumpError("pg_dump ended well but wrote no archive")
+
+
+def _hint(said: str) -> str:
+    if "permission denied" in said:
+        return "give the user of the dsn the role pg_read_all_data"
+    if "server version mismatch" in said:
+        return "install a pg_dump that is as new as the server"
+    return "run pg_dump by hand with the same address to see more"

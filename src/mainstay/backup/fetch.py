@@ -1,0 +1,82 @@
+"""An object of a backup, read back: nothing is trusted that does not match its hashes."""
+
+import asyncio
+import hashlib
+import os
+from typing import Any
+
+from mainstay.backup.manifest import Piece
+from mainstay.core.errors import MainstayError
+from mainstay.ports.objects.base import NotThere, Storage
+
+
+class Damaged(MainstayError):
+    """What lies in the storage is not what was stored: the finding of a proof, not a fault of it."""
+
+
+class Unpacker:
+    """Unpacks into a file descriptor and hashes both sides. Memory stays small however much comes out."""
+
+    def __init__(self, sink: int) -> None:
+        import zstandard
+
+        self._sink = sink
+        self.packed = hashlib.sha256()
+        self.packed_bytes = 0
+        self.raw = hashlib.sha256()
+        self.raw_bytes = 0
+        unpack: Any = zstandard.ZstdDecompressor()
+        self._zstd = unpack.stream_writer(self, write_size=1 << 20, closefd=False)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the object. Raises `zstandard.ZstdError` where the frame is damaged."""
+        self.packed.update(chunk)
+        self.packed_bytes += len(chunk)
+        self._zstd.write(chunk)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Called with what comes out."""
+        self.raw.update(data)
+        self.raw_bytes += len(data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._sink, left) :]
+        return len(data)
+
+
+async def fetch(storage: Storage, piece: Piece, sink: int) -> None:
+    """Unpack an object into an open file. Raises `Damaged` when it is not what was stored, `StorageError`."""
+    from zstandard import ZstdError
+
+    unpacker = Unpacker(sink)
+    try:
+        async for chunk in storage.get(piece.path):
+            await asyncio.to_thread(unpacker.feed, chunk)
+    except NotThere:
+        raise Damaged(f"{piece.path} is gone from {storage.target()}") from None
+    except ZstdError as fault:
+        raise Damaged(await _whole(storage, piece) or f"{piece.path} cannot be unpacked: {fault}") from None
+    _same(piece, unpacker, storage)
+
+
+async def _whole(storage: Storage, piece: Piece) -> str | None:
+    # Decompression stops at the first fault; the hash of the whole object is the better evidence.
+    found = await storage.tally(piece.path)
+    if found.bytes == piece.bytes and found.sha256 == piece.sha256:
+        return None
+    return _changed(storage, piece, found.bytes, found.sha256)
+
+
+def _changed(storage: Storage, piece: Piece, size: int, sha256: str) -> str:
+    return (
+        f"{piece.path} in {storage.target()} was changed: it has {size:,} bytes with SHA-256 {sha256[:16]}..., "
+        f"stored were {piece.bytes:,} with {piece.sha256[:16]}..."
+    )
+
+
+def _same(piece: Piece, unpacker: Unpacker, storage: Storage) -> None:
+    packed = (unpacker.packed_bytes, unpacker.packed.hexdigest())
+    if packed != (piece.bytes, piece.sha256):
+        raise Damaged(_changed(storage, piece, *packed))
+    if (unpacker.raw_bytes, unpacker.raw.hexdigest()) != (piece.raw_bytes, piece.raw_sha256):
+        raise Damaged(f"{piece.path} unpacks to {unpacker.raw_bytes:,} bytes that are not those of pg_dump")

@@ -1,0 +1,133 @@
+"""What a database contains, in a form that can be compared: per table, how many rows and a checksum of all of them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from mainstay.backup.session import one, session, told
+from mainstay.backup.tables import Table, quoted
+from mainstay.ports.postgres.dsn import Dsn, PostgresError
+
+if TYPE_CHECKING:
+    from mainstay.backup.session import Connection
+
+WORKERS = 2
+SEQUENCES_AT_ONCE = 200
+
+Join = Callable[["Connection"], Awaitable[None]]
+"""Puts a connection on the snapshot that is to be read."""
+
+
+class Counted(BaseModel):
+    """What is in one table: its rows and the sum of a 64-bit hash of each row's text, as a decimal number.
+
+    The sum does not depend on the order of the rows. Equal rows count as often as they are there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    sum: str
+
+
+async def count_tables(
+    dsn: Dsn, tables: Iterable[Table], join: Join | None = None, on_table: Callable[[int], None] | None = None
+) -> dict[str, Counted]:
+    """Count and hash the tables on two connections; give what is in each by its name. Raises `PostgresError`.
+
+    `on_table` is told how many tables are done.
+    """
+    todo = deque(tables)
+    found: dict[str, Counted] = {}
+    async with AsyncExitStack() as stack:
+        workers = []
+        for _ in range(min(WORKERS, len(todo))):
+            connection = await stack.enter_async_context(session(dsn))
+            if join is not None:
+                await join(connection)
+            workers.append(_work(dsn, connection, todo, found, on_table))
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker)
+    return found
+
+
+async def _work(
+    dsn: Dsn,
+    connection: "Connection",
+    todo: deque[Table],
+    found: dict[str, Counted],
+    on_table: Callable[[int], None] | None,
+) -> None:
+    while todo:
+        table = todo.popleft()
+        found[table.key] = await count(dsn, connection, table)
+        if on_table is not None:
+            on_table(len(found))
+
+
+async def count(dsn: Dsn, connection: "Connection", table: Table) -> Counted:
+    """Count and hash one table.
+
+    The columns are named one by one, in the order of their names: the order in the table may change by a restore
+    (inheritance), and a bare alias would mean a column of the same name where there is one.
+    """
+    from psycopg import sql
+
+    columns = sql.SQL(", ").join(sql.Identifier("_r_", column) for column in sorted(table.columns))
+    query = sql.SQL(
+        'SELECT count(*), COALESCE(sum(hashtextextended(ROW({})::text COLLATE "C", 0)::numeric), 0)::text '
+        "FROM ONLY {} AS _r_"
+    ).format(columns, sql.Identifier(table.schema, table.name))
+    with told(dsn):
+        row = await (await connection.execute(query)).fetchone()
+    if row is None:
+        raise PostgresError(f"{dsn}: {table.key} gave no answer")
+    return Counted(rows=row[0], sum=row[1])
+
+
+LARGE_OBJECTS = """
+SELECT count(*), COALESCE(sum(hashtextextended(m.oid::text || ':' || md5(lo_get(m.oid)), 0)::numeric), 0)::text
+FROM pg_catalog.pg_largeobject_metadata m
+"""
+
+
+async def count_large_objects(dsn: Dsn, connection: "Connection") -> Counted:
+    """Count and hash the large objects, number and content."""
+    with told(dsn):
+        row = await one(connection, LARGE_OBJECTS)
+    return Counted(rows=row[0], sum=row[1])
+
+
+SEQUENCES = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                  WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+ORDER BY 1, 2
+"""
+
+
+async def read_sequences(dsn: Dsn, connection: "Connection") -> dict[str, str]:
+    """Give where each sequence stands. Sequences belong to no snapshot: this is how they are now."""
+    from psycopg import sql
+
+    found: dict[str, str] = {}
+    with told(dsn):
+        names = await (await connection.execute(SEQUENCES)).fetchall()
+        for start in range(0, len(names), SEQUENCES_AT_ONCE):
+            some = names[start : start + SEQUENCES_AT_ONCE]
+            queries = [
+                sql.SQL("SELECT {}::int, last_value::text || CASE WHEN is_called THEN '' ELSE ' (unused)' END FROM {}")
+                .format(sql.Literal(number), sql.Identifier(*name))
+                for number, name in enumerate(some)
+            ]  # fmt: skip
+            for number, value in await (
+                await connection.execute(sql.SQL(" UNION ALL ").join(queries))
+            ).fetchall():
+                found[quoted(*some[number])] = value
+    return found

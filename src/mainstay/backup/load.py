@@ -1,0 +1,94 @@
+"""Roles and data into a server: what a proof does in a sandbox and a restore on a real one."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mainstay.backup.manifest import Server
+from mainstay.backup.session import session, told
+from mainstay.ports.postgres.child import child
+from mainstay.ports.postgres.dsn import Dsn, PostgresError, passfile
+from mainstay.ports.postgres.tools import Toolset
+
+KEPT = 50
+
+
+class Complaints:
+    """Collects what a program reports as errors, one line each."""
+
+    def __init__(self, on_item: Callable[[], None] | None = None) -> None:
+        self.lines: list[str] = []
+        self._on_item = on_item
+
+    def hear(self, line: str) -> None:
+        """Take a line of its standard error."""
+        if "error:" in line or "ERROR:" in line or "FATAL:" in line:
+            if len(self.lines) < KEPT and "errors ignored on restore" not in line:
+                self.lines.append(line.split("error: ", 1)[-1].strip())
+        elif self._on_item is not None and "processing data for table" in line:
+            self._on_item()
+
+
+async def load_roles(psql: Toolset, dsn: Dsn, file: Path, folder: Path) -> list[str]:
+    """Run the statements of `pg_dumpall --globals-only`; give what failed (a role that exists already, mostly)."""
+    complaints = Complaints()
+    argv = [psql.program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=0", "-f", str(file), "-d", dsn.public()]
+    async with child(argv, env=passfile(dsn, folder), on_line=complaints.hear) as running:
+        code = await running.finish()
+    if code:
+        raise PostgresError(f"psql could not load the roles: {running.said[-300:]}")
+    return complaints.lines
+
+
+async def create_database(dsn: Dsn, name: str, like: Server) -> str | None:
+    """Create a database with the encoding and locale of the one that was dumped.
+
+    Where this system does not know the locale, C is taken instead and its name returned: order and case of letters
+    may differ, the data does not.
+    """
+    from psycopg import Error, sql
+
+    async with session(dsn) as connection:
+        with told(dsn):
+            for collate, ctype in ((like.collate, like.ctype), ("C", "C")):
+                query = sql.SQL(
+                    "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
+                ).format(sql.Identifier(name), *map(sql.Literal, (like.encoding, collate, ctype)))
+                try:
+                    await connection.execute(query)
+                except Error as fault:
+                    if fault.sqlstate not in ("42809", "22023") or collate == "C":
+                        raise
+                    continue
+                return None if collate == like.collate else like.collate
+    raise AssertionError("unreachable")
+
+
+async def load_archive(
+    restore: Toolset,
+    dsn: Dsn,
+    archive: Path | int,
+    folder: Path,
+    *,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    on_item: Callable[[], None] | None = None,
+) -> list[str]:
+    """Run pg_restore on a file, or on a descriptor with one connection; give the errors that it went on after.
+
+    Raises `PostgresError` when it did not get to the end.
+    """
+    complaints = Complaints(on_item)
+    argv = [restore.program("pg_restore"), "--verbose", "--no-tablespaces", *options, "-d", dsn.public()]
+    stdin = asyncio.subprocess.DEVNULL
+    if isinstance(archive, Path):
+        argv += ["-j", str(min(4, os.cpu_count() or 1)), str(archive)]
+    else:
+        stdin = archive
+    env = {**passfile(dsn, folder), **(environment or {})}
+    async with child(argv, env=env, stdin=stdin, on_line=complaints.hear) as running:
+        code = await running.finish()
+    if code and not complaints.lines:
+        raise PostgresError(f"pg_restore ended with {code}: {running.said[-300:]}")
+    return complaints.lines

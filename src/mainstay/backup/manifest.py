@@ -1,0 +1,139 @@
+"""The description of one backup: what it holds, in sizes, hashes, counts and versions. Written last, so that without
+a manifest there is no backup.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mainstay.backup.fingerprint import Counted
+from mainstay.backup.schema import Schema
+from mainstay.core.errors import MainstayError
+from mainstay.ports.objects.base import Storage, chunked
+
+FORMAT = 1
+DUMP = "dump.pgc.zst"
+GLOBALS = "globals.sql.zst"
+MANIFEST = "manifest.json"
+
+
+class ManifestError(MainstayError):
+    """What lies there is not a manifest, was changed, or is newer than this program."""
+
+
+class Piece(BaseModel):
+    """An object of a backup: what lies in the storage, and what comes out when it is unpacked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    bytes: int
+    sha256: str
+    raw_bytes: int
+    raw_sha256: str
+
+
+class Server(BaseModel):
+    """The server that was dumped. `version` is like `16.4`, `lsn` where its log stood."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    major: int
+    encoding: str
+    collate: str
+    ctype: str
+    standby: bool
+    lsn: str
+    bytes: int
+
+
+class Manifest(BaseModel):
+    """A backup. Times are seconds since 1970; `taken_at` is the moment of the snapshot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    id: str
+    database: str
+    name: str
+    """What the database is called on its server."""
+    taken_at: float
+    seconds: float
+    server: Server
+    pg_dump: str
+    pg_dump_major: int
+    mainstay: str
+    dump: Piece
+    globals: Piece
+    tables: dict[str, Counted]
+    skipped: dict[str, str]
+    """Relations whose rows are not compared, and why."""
+    large_objects: Counted
+    sequences: dict[str, str]
+    """Where each stood; those that moved while the dump was written are left out."""
+    schema_: Schema
+
+    @property
+    def rows(self) -> int:
+        """How many rows all tables have together."""
+        return sum(counted.rows for counted in self.tables.values())
+
+    @property
+    def bytes(self) -> int:
+        """What the backup takes in the storage, its manifest not counted."""
+        return self.dump.bytes + self.globals.bytes
+
+    def seal(self) -> str:
+        """Give the text that is kept: JSON with its own SHA-256."""
+        body = self.model_dump(mode="json")
+        return json.dumps({"sha256": _hash(body), **body}, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def unseal(cls, text: str) -> Self:
+        """Read what `seal` wrote. Raises `ManifestError` when one character is different."""
+        try:
+            body: dict[str, Any] = json.loads(text)
+            sha256 = body.pop("sha256")
+            if int(body.get("format", 0)) > FORMAT:
+                raise ManifestError("this manifest was written by a newer mainstay", hint="upgrade mainstay")
+            if sha256 != _hash(body):
+                raise ManifestError("the manifest does not match its own SHA-256: it was damaged or changed")
+            return cls.model_validate(body)
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            raise ManifestError("this is not a manifest: it was damaged or changed") from None
+
+
+def _hash(body: dict[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def folder(database: str, due_at: float, run: str) -> str:
+    """Give where a run's backup lies. A run that is repeated after a crash writes to the same place."""
+    stamp = datetime.fromtimestamp(due_at, UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{database_folder(database)}/{stamp}-{run}"
+
+
+def database_folder(database: str) -> str:
+    """Give where a database's backups lie."""
+    safe = quote(database, safe="")
+    return "%2E" * len(safe) if set(safe) == {"."} else safe
+
+
+async def save(storage: Storage, place: str, manifest: Manifest) -> None:
+    """Write the manifest of the backup in a folder. Raises `StorageError`."""
+    await storage.put(f"{place}/{MANIFEST}", chunked(manifest.seal().encode()))
+
+
+async def load(storage: Storage, place: str) -> Manifest:
+    """Read the manifest of the backup in a folder. Raises `NotThere`, `StorageError`, `ManifestError`."""
+    data = await storage.read(f"{place}/{MANIFEST}")
+    try:
+        return Manifest.unseal(data.decode())
+    except UnicodeDecodeError:
+        raise ManifestError("this is not a manifest: it was damaged or changed") from None

@@ -1,0 +1,104 @@
+"""What is said of a database in `mainstay.yaml`: where it is, where its backups go, how long they are kept."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator
+
+from mainstay.core.plugin import Settings
+from mainstay.core.schedule import Cron, TimeZone
+from mainstay.core.secret import SecretUrl
+from mainstay.core.units import Duration
+
+
+class Keep(Settings):
+    """How many backups are kept: the newest of so many days, weeks, months and years that have one.
+
+    Days without a backup do not count, so a pause or a wrong clock costs nothing.
+    """
+
+    daily: int = Field(default=30, ge=0)
+    weekly: int = Field(default=0, ge=0)
+    monthly: int = Field(default=12, ge=0)
+    yearly: int = Field(default=0, ge=0)
+
+    def explain(self) -> str:
+        """Say it in words: `30 daily, 12 monthly`."""
+        periods = ("daily", "weekly", "monthly", "yearly")
+        return ", ".join(f"{getattr(self, name)} {name}" for name in periods if getattr(self, name))
+
+    @field_validator("yearly")
+    @classmethod
+    def _something(cls, yearly: int, info: object) -> int:
+        others = getattr(info, "data", {})
+        if not yearly and not any(others.get(name, 1) for name in ("daily", "weekly", "monthly")):
+            raise ValueError("keep at least one backup")
+        return yearly
+
+
+def _check_prove(text: str) -> str:
+    if text == "each":
+        return text
+    try:
+        TypeAdapter(Cron).validate_python(text)
+    except ValidationError:
+        raise ValueError(f"{text!r} is not `each` and not a cron expression like `0 4 * * 0`") from None
+    return text
+
+
+def _check_table(text: str) -> str:
+    if not re.fullmatch(r"[^.\"*?\s]+\.[^.\"*?\s]+", text):
+        raise ValueError(f"{text!r} is not a table; write schema.table, like public.session")
+    return text
+
+
+class BackupSettings(Settings):
+    """When a database is backed up, where to, how long that is kept and how it is proven."""
+
+    at: Cron = "0 2 * * *"
+    """When a backup is taken."""
+    timezone: TimeZone | None = None
+    """Time zone of `at` and of what a day is; the file's own when left out."""
+    to: str | list[str]
+    """The storage, by its name below `storage:`, or several."""
+    keep: Keep = Keep()
+    prove: Annotated[str, AfterValidator(_check_prove), Field(examples=["each", "0 4 * * 0"])] = "each"
+    """When a backup is restored and compared: `each` one at once, or the latest at these times."""
+    exclude: list[Annotated[str, AfterValidator(_check_table)]] = []
+    """Tables (`schema.table`) whose rows are left out: sessions, caches. Their definition is kept."""
+    lock_timeout: Duration = 30.0
+    """How long to wait for a table that somebody has locked before giving up."""
+    timeout: Duration = 6 * 3600.0
+    """A backup with its proof that takes longer is stopped and counts as failed."""
+
+    @field_validator("to")
+    @classmethod
+    def _some(cls, to: str | list[str]) -> str | list[str]:
+        if not to or (isinstance(to, list) and len(set(to)) != len(to)):
+            raise ValueError("name at least one storage, each once")
+        return to
+
+    @property
+    def storages(self) -> tuple[str, ...]:
+        """The names of the storages; the first one gets the dump, the others a copy of it."""
+        return (self.to,) if isinstance(self.to, str) else tuple(self.to)
+
+
+class DatabaseSettings(Settings):
+    """A PostgreSQL database."""
+
+    dsn: SecretUrl
+    """Its address. With a password in it, it is a secret."""
+    backup: BackupSettings | None = None
+    """Its backups; none are taken when left out."""
+
+    @property
+    def backed_up(self) -> BackupSettings:
+        """The backup's settings. Raises `LookupError` when there are none."""
+        if self.backup is None:
+            raise LookupError("this database is not backed up")
+        return self.backup
+
+    def with_backup(self, backup: BackupSettings) -> Self:
+        """The same database, backed up otherwise."""
+        return self.model_copy(update={"backup": backup})

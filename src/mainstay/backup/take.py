@@ -1,0 +1,245 @@
+"""Taking a backup: one snapshot feeds pg_dump and, at the same time, the counts and checksums of every table."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import mainstay
+from mainstay.backup.dump import MAGIC, Meter, packed
+from mainstay.backup.fingerprint import count_large_objects, count_tables, read_sequences
+from mainstay.backup.manifest import DUMP, GLOBALS, Manifest, Piece, Server, load, save
+from mainstay.backup.ports import BackupPorts
+from mainstay.backup.schema import read_schema
+from mainstay.backup.session import LockBusy, one, session
+from mainstay.backup.settings import BackupSettings
+from mainstay.backup.snapshot import Snapshot, hold
+from mainstay.backup.tables import Table
+from mainstay.core.crash import point
+from mainstay.core.errors import MainstayError
+from mainstay.core.job import RunContext
+from mainstay.core.units import format_size
+from mainstay.ports.objects.base import NotThere, Storage
+from mainstay.ports.postgres.dsn import Dsn, passfile
+from mainstay.ports.postgres.tools import Toolset
+from mainstay.ports.scratch import Workspace
+from mainstay.store import backups
+from mainstay.store.backups import Backup, BackupState
+
+if TYPE_CHECKING:
+    pass
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+"""How often a snapshot is begun anew because a lock stood in the way."""
+PG_DUMP_LOCK = 5.0
+"""Seconds that pg_dump waits for a lock. We hold each already, so it can only wait behind somebody who waits for us."""
+
+ABOUT = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+       pg_encoding_to_char(encoding), datcollate, datctype, pg_database_size(oid),
+       current_setting('is_superuser')::bool, pg_is_in_recovery()
+FROM pg_catalog.pg_database WHERE datname = current_database()
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is dumped with what: the database, its address, its settings, the programs, a place for a password file."""
+
+    database: str
+    dsn: Dsn
+    settings: BackupSettings
+    tools: Toolset
+    server: Server
+    superuser: bool
+    space: Workspace
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for PostgreSQL's programs."""
+        return passfile(self.dsn, self.space.path)
+
+
+async def take(run: RunContext, ports: BackupPorts, database: str, place: str) -> Backup:
+    """Dump a database into its first storage and record it as taken. Raises `MainstayError`.
+
+    Repeating it after a crash replaces what lies at `place`; when the manifest was already there, only the record
+    is made.
+    """
+    name = ports.backup(database).storages[0]
+    storage = ports.storage(name)
+    manifest = await _finished(storage, place) or await _take(run, ports, database, storage, place)
+    backup = record_of(manifest, name, place, run.id)
+    await ports.store.write(lambda tx: backups.put(tx, backup))
+    point("backup.recorded")
+    return backup
+
+
+def record_of(manifest: Manifest, storage: str, place: str, run: str | None) -> Backup:
+    """Give the journal's row for a manifest in a storage. The same manifest elsewhere is another backup."""
+    return Backup(
+        id=manifest.id,
+        database=manifest.database,
+        storage=storage,
+        path=place,
+        state=BackupState.TAKEN,
+        taken_at=manifest.taken_at,
+        seconds=manifest.seconds,
+        bytes=manifest.bytes,
+        tables=len(manifest.tables),
+        rows=manifest.rows,
+        manifest=manifest.seal(),
+        run=run,
+    )
+
+
+async def _finished(storage: Storage, place: str) -> Manifest | None:
+    """A backup that was finished before we were killed."""
+    try:
+        return await load(storage, place)
+    except (NotThere, MainstayError):
+        return None
+
+
+async def _take(run: RunContext, ports: BackupPorts, database: str, storage: Storage, place: str) -> Manifest:
+    for attempt in range(ATTEMPTS):
+        try:
+            with ports.scratch.workspace() as space:
+                source = await _source(ports, database, space)
+                run.log(
+                    f"{source.dsn}: PostgreSQL {source.server.version}, {format_size(source.server.bytes)}"
+                )
+                manifest = await _snapshot(run, ports, source, storage, place)
+            await save(storage, place, manifest)
+            point("backup.manifest")
+            return manifest
+        except LockBusy as busy:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            run.log(f"beginning anew: {busy}")
+    raise AssertionError("unreachable")
+
+
+async def _source(ports: BackupPorts, database: str, space: Workspace) -> Source:
+    dsn = ports.dsn(database)
+    async with session(dsn) as connection:
+        version, major, encoding, collate, ctype, size, superuser, standby = await one(connection, ABOUT)
+    server = Server(
+        version=version.split()[0], major=major, encoding=encoding, collate=collate, ctype=ctype,
+        standby=standby, lsn="", bytes=size,
+    )  # fmt: skip
+    tools = await asyncio.to_thread(ports.tools.client, major)
+    return Source(database, dsn, ports.backup(database), tools, server, superuser, space)
+
+
+async def _snapshot(
+    run: RunContext, ports: BackupPorts, source: Source, storage: Storage, place: str
+) -> Manifest:
+    begun = ports.clock.monotonic()
+    async with hold(source.dsn, source.settings.lock_timeout) as snapshot:
+        taken_at = ports.clock.now()
+        run.log(f"snapshot {snapshot.id} of {len(snapshot.tables)} tables, dumping with {source.tools}")
+        sequences = await read_sequences(source.dsn, snapshot.connection)
+        parts = await both(
+            _pieces(run, source, snapshot, storage, place),
+            _contents(source, snapshot),
+        )
+        (dump, roles), (tables, skipped, objects, schema) = parts
+        after = await read_sequences(source.dsn, snapshot.connection)
+    return Manifest(
+        id=run.id,
+        database=source.database,
+        name=source.dsn.name or source.database,
+        taken_at=taken_at,
+        seconds=round(ports.clock.monotonic() - begun, 3),
+        server=source.server.model_copy(update={"lsn": snapshot.lsn, "standby": snapshot.standby}),
+        pg_dump=str(source.tools),
+        pg_dump_major=source.tools.major,
+        mainstay=mainstay.__version__,
+        dump=dump,
+        globals=roles,
+        tables=dict(sorted(tables.items())),
+        skipped=skipped,
+        large_objects=objects,
+        sequences={name: at for name, at in sequences.items() if after.get(name) == at},
+        schema_=schema,
+    )
+
+
+async def both(first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]:
+    """Wait for two things; when one fails, stop the other and raise what it raised."""
+    tasks = [asyncio.ensure_future(first), asyncio.ensure_future(second)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return tasks[0].result(), tasks[1].result()
+
+
+async def _pieces(
+    run: RunContext, source: Source, snapshot: Snapshot, storage: Storage, place: str
+) -> tuple[Piece, Piece]:
+    expected = sum(table.bytes for table in snapshot.tables)
+    meter = Meter(on_bytes=lambda done: run.progress("dumping", done, max(done, expected), "bytes"))
+
+    async def confirm() -> None:
+        await snapshot.confirm()
+        point("backup.dumped")
+
+    argv = [
+        source.tools.program("pg_dump"), "--format=custom", "--compress=0", "--no-password",
+        f"--snapshot={snapshot.id}", f"--lock-wait-timeout={int(PG_DUMP_LOCK * 1000)}",
+        *(f"--exclude-table-data={_pattern(name)}" for name in source.settings.exclude), "-d", source.dsn.public(),
+    ]  # fmt: skip
+    stream = packed(argv, source.env, meter, confirm=confirm, magic=MAGIC)
+    dump = await _put(storage, f"{place}/{DUMP}", stream, meter, expected // 3)
+    run.log(f"dumped {format_size(meter.raw_bytes)}, stored {format_size(meter.bytes)} in {storage.target()}")
+    roles = await _globals(source, storage, place)
+    point("backup.uploaded")
+    return dump, roles
+
+
+async def _globals(source: Source, storage: Storage, place: str) -> Piece:
+    meter = Meter()
+    argv = [
+        source.tools.program("pg_dumpall"), "--globals-only", "--no-password", "-l", source.dsn.name,
+        *(() if source.superuser else ("--no-role-passwords",)), "-d", source.dsn.public(),
+    ]  # fmt: skip
+    return await _put(storage, f"{place}/{GLOBALS}", packed(argv, source.env, meter), meter, 0)
+
+
+async def _put(storage: Storage, path: str, stream: Any, meter: Meter, expected: int) -> Piece:
+    async with aclosing(stream) as chunks:
+        stored = await storage.put(path, chunks, expected)
+    return Piece(
+        path=path,
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        raw_bytes=meter.raw_bytes,
+        raw_sha256=meter.raw_sha256,
+    )
+
+
+def _pattern(name: str) -> str:
+    return ".".join(f'"{part}"' for part in name.split("."))
+
+
+async def _contents(source: Source, snapshot: Snapshot) -> tuple[Any, dict[str, str], Any, Any]:
+    excluded = frozenset(source.settings.exclude)
+    skipped: dict[str, str] = {}
+    wanted: list[Table] = []
+    for table in snapshot.tables:
+        why = table.skipped(snapshot.standby, excluded)
+        if why is None:
+            wanted.append(table)
+        else:
+            skipped[table.key] = why
+    schema = await read_schema(source.dsn, snapshot.connection)
+    objects = await count_large_objects(source.dsn, snapshot.connection)
+    tables = await count_tables(source.dsn, wanted, snapshot.join)
+    return tables, dict(sorted(skipped.items())), objects, schema

@@ -1,0 +1,1 @@
+"""PostgreSQL's own programs and how to reach a server with them."""
