@@ -291,7 +291,9 @@ class Runner:
                 crash.point("engine.before_end")
                 await self._finish(context, ending)
             if context.lost:
-                logger.info("run %s of %s has another owner; left alone", context.id, context.job)
+                logger.info("run %s of %s was ended or has another owner; left alone", context.id, context.job)
+        except Exception:
+            logger.exception("run %s of %s could not be carried out", context.id, context.job)
         finally:
             del self._active[context.id]
             self._wake.set()
@@ -355,7 +357,13 @@ class Runner:
 
     def _tell(self, tx: Tx, run: Run) -> None:
         for hook in self._hooks:
-            hook(tx, run)
+            try:
+                hook(tx, run)
+            except JournalError:
+                raise
+            except Exception:
+                # The run has ended, whatever its observers make of it; a run that cannot end would block its job.
+                logger.exception("the end of run %s could not be passed on", run.id)
 
     async def _wait_for(self, run: Run, version: int) -> None:
         pause = self._poll
