@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable
 
 from mainstay.checks import tls
-from mainstay.checks.dial import Phases
+from mainstay.checks.dial import Trail
 from mainstay.core.check import Answer, ResolveError
 from mainstay.engine.guard import answer_to, timed_out
 
@@ -18,19 +18,18 @@ _DOING = {
 }
 
 
-async def bounded(work: Awaitable[Answer], timeout: float, phases: Phases, where: str) -> Answer:
+async def bounded(work: Awaitable[Answer], timeout: float, trail: Trail) -> Answer:
     """Give the answer of `work`, or say what went wrong within `timeout` seconds and in which phase."""
     try:
         async with asyncio.timeout(timeout):
             return await work
     except TimeoutError:
-        phase = next(reversed(phases), "dns")
-        doing = _DOING.get(phase, "waiting for {where}").format(where=where)
-        return timed_out(timeout, doing, reached=phase not in ("dns", "connect"))
+        doing = _DOING[trail.phase].format(where=trail.where)
+        return timed_out(timeout, doing, reached=trail.phase not in ("dns", "connect"))
     except ssl.SSLError as fault:
-        return tls.explain(fault, where)
+        return tls.explain(fault, trail.name)
     except (ResolveError, OSError) as fault:
-        return answer_to(fault, where)
+        return answer_to(fault, trail.where)
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -10,10 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mainstay.checks import tls
 from mainstay.checks.conditions import MISSING, Expected, find, show
-from mainstay.checks.dial import Phases
+from mainstay.checks.dial import Trail
 from mainstay.checks.faults import bounded, split_address
 from mainstay.checks.wire import BadAnswer, Request, Response, exchange
 from mainstay.core.check import Answer, Check, Place
+from mainstay.core.errors import MainstayError
 from mainstay.core.secret import Secret
 from mainstay.core.units import Duration, Size, format_duration, format_size
 
@@ -31,6 +32,20 @@ def _url(text: str) -> str:
         raise ValueError(f"{text!r} is not a URL; write it like https://example.com/health")
     if parts.username or parts.password:
         raise ValueError("keep the login out of the URL: headers: {authorization: {secret: NAME}}")
+    return text
+
+
+def _headers(headers: dict[str, str | Secret]) -> dict[str, str | Secret]:
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if isinstance(value, str) and re.search(r"[\r\n\0]", value):
+            raise ValueError(f"the header {name} has a line break in it")
+    return headers
+
+
+def _connect_to(text: str) -> str:
+    split_address(text)
     return text
 
 
@@ -83,7 +98,7 @@ class HttpCheck(Check, type="http", shorthand="url"):
     """Where to ask."""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     """How to ask."""
-    headers: dict[str, str | Secret] = {}
+    headers: Annotated[dict[str, str | Secret], AfterValidator(_headers)] = {}
     """Headers to send, e.g. `{authorization: {secret: api_header}}`. Secret ones, Authorization and Cookie are not
     sent on when a redirect leads to another host."""
     body: str | Secret | None = None
@@ -107,7 +122,9 @@ class HttpCheck(Check, type="http", shorthand="url"):
     """Whether the certificate must be right. With `false` anyone may answer in the server's name."""
     ca: Path | None = Field(default=None, strict=False)
     """PEM file of the authorities to trust instead of the system's."""
-    connect_to: str | None = Field(default=None, examples=["127.0.0.1:8069"])
+    connect_to: Annotated[str, AfterValidator(_connect_to)] | None = Field(
+        default=None, examples=["127.0.0.1:8069"]
+    )
     """Connect to this `host:port` instead of the URL's; the name in the request and the certificate stays."""
     max_body: Size = 1_000_000
     """Read at most this much of the body; conditions see no more."""
@@ -119,17 +136,17 @@ class HttpCheck(Check, type="http", shorthand="url"):
         return self.url.partition("?")[0]
 
     async def probe(self, place: Place) -> Answer:
-        phases: Phases = {}
-        return await bounded(self._ask(place, phases), self.timeout, phases, self.target())
+        trail = Trail(urlsplit(self.url).netloc)
+        return await bounded(self._ask(place, trail), self.timeout, trail)
 
-    async def _ask(self, place: Place, phases: Phases) -> Answer:
+    async def _ask(self, place: Place, trail: Trail) -> Answer:
         began = place.monotonic()
         try:
-            request, response = await self._follow(place, phases)
+            request, response = await self._follow(place, trail)
         except BadAnswer as fault:
-            return Answer.fail(f"{self._where()}: {fault}", cause="protocol", **phases)
+            return Answer.fail(f"{trail.where}: {fault}", cause="protocol", **trail.phases)
         latency = place.monotonic() - began
-        facts = {"status": response.status, "size": len(response.body), **phases}
+        facts = {"status": response.status, "size": len(response.body), **trail.phases}
         wrong = self._wrong(request, response)
         if wrong:
             return Answer.fail(wrong, cause="answer", **facts)
@@ -138,21 +155,20 @@ class HttpCheck(Check, type="http", shorthand="url"):
             return Answer.warn(f"{said}, slower than {format_duration(self.max_latency)}", **facts)
         return Answer.ok(said, **facts)
 
-    def _where(self) -> str:
-        return self.connect_to or urlsplit(self.url).netloc
-
-    async def _follow(self, place: Place, phases: Phases) -> tuple[Request, Response]:
-        request = Request(self.method, self.url, self._headers(), self._body())
+    async def _follow(self, place: Place, trail: Trail) -> tuple[Request, Response]:
+        request = Request(self.method, self.url, self._revealed(), self._body())
         for hops in range(self.redirects + 1):
-            response = await self._exchange(place, request, phases)
+            response = await self._exchange(place, request, trail)
             location = response.header("location")
             if response.status not in _MOVED or location is None or not self.redirects:
                 return request, response
             if hops < self.redirects:
                 request = self._redirected(request, response.status, location)
-        raise BadAnswer(f"more than {self.redirects} redirects, the last one to {request.url}")
+        raise BadAnswer(
+            f"more than {self.redirects} redirects, the last one to {request.url.partition('?')[0]}"
+        )
 
-    async def _exchange(self, place: Place, request: Request, phases: Phases) -> Response:
+    async def _exchange(self, place: Place, request: Request, trail: Trail) -> Response:
         own = urlsplit(self.url)
         same = (request.host, request.port) == (
             own.hostname,
@@ -161,7 +177,7 @@ class HttpCheck(Check, type="http", shorthand="url"):
         return await exchange(
             place,
             request,
-            phases,
+            trail,
             most=self.max_body,
             tls=tls.context(self.verify, self.ca) if request.secure else None,
             connect_to=split_address(self.connect_to) if self.connect_to and same else None,
@@ -179,8 +195,13 @@ class HttpCheck(Check, type="http", shorthand="url"):
             headers = {n: v for n, v in headers.items() if n.lower() not in _PRIVATE and n not in secret}
         return Request(request.method if keep else "GET", url, headers, request.body if keep else None)
 
-    def _headers(self) -> dict[str, str]:
-        return {n: v.reveal() if isinstance(v, Secret) else v for n, v in self.headers.items()}
+    def _revealed(self) -> dict[str, str]:
+        headers = {n: v.reveal() if isinstance(v, Secret) else v for n, v in self.headers.items()}
+        try:
+            _headers(dict(headers))
+        except ValueError as fault:
+            raise MainstayError(str(fault), hint="look at the secret: it must be one line") from None
+        return headers
 
     def _body(self) -> bytes | None:
         text = self.body.reveal() if isinstance(self.body, Secret) else self.body
@@ -232,4 +253,4 @@ def _show_statuses(ranges: tuple[tuple[int, int], ...]) -> str:
 
 def _moved_to(response: Response) -> str:
     location = response.header("location")
-    return f" to {location}" if response.status in _MOVED and location else ""
+    return f" to {location.partition('?')[0]}" if response.status in _MOVED and location else ""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from mainstay.checks.dial import Phases, dial
+from mainstay.checks.dial import Trail, dial
 from mainstay.core.check import Place
 
 LONGEST_HEAD = 64 * 1024
@@ -159,7 +159,7 @@ class Exchange(asyncio.Protocol):
 async def exchange(
     place: Place,
     request: Request,
-    phases: Phases,
+    trail: Trail,
     *,
     most: int,
     tls: ssl.SSLContext | None = None,
@@ -172,15 +172,16 @@ async def exchange(
         host,
         port,
         lambda: Exchange(request.method == "HEAD", most, place.monotonic),
-        phases,
+        trail,
         tls=tls if request.secure else None,
         server_name=request.host,
     )
     try:
-        phases["first_byte"] = began = place.monotonic()
         transport.write(request.encode())
+        trail.phases["first_byte"] = 0.0
+        began = place.monotonic()
         await made.finished
-        phases["first_byte"] = round((made.first_byte_at or place.monotonic()) - began, 6)
+        trail.phases["first_byte"] = round((made.first_byte_at or place.monotonic()) - began, 6)
     except BaseException:
         transport.abort()
         raise
