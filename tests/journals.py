@@ -6,7 +6,7 @@ SQLite and once on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import cast
 import pytest
 
 from mainstay.ports.clock import Clock, FakeClock, SystemClock
-from mainstay.store.base import Store
+from mainstay.store import meta
+from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store
 from mainstay.store.postgres import prepare
 from mainstay.store.postgres_link import Place
@@ -39,6 +40,21 @@ class Journal:
             yield store
         finally:
             await store.close()
+
+
+def put(key: str, value: str = "1") -> Callable[[Tx], None]:
+    """A unit that writes one value."""
+    return lambda tx: meta.put(tx, key, value)
+
+
+def get(key: str) -> Callable[[Tx], str | None]:
+    """A unit that reads one value."""
+    return lambda tx: meta.get(tx, key)
+
+
+def lost(keys: Iterable[str]) -> Callable[[Tx], list[str]]:
+    """A unit that tells which of the keys are not there."""
+    return lambda tx: [key for key in keys if meta.get(tx, key) is None]
 
 
 def sqlite_journal(directory: Path) -> Journal:

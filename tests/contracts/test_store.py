@@ -15,15 +15,7 @@ from mainstay.core.incident import Event, EventKind
 from mainstay.ports.clock import FakeClock
 from mainstay.store import incidents, meta
 from mainstay.store.base import Conflict, Store, Tx
-from tests.journals import Journal
-
-
-def put(key: str, value: str = "1") -> Callable[[Tx], None]:
-    return lambda tx: meta.put(tx, key, value)
-
-
-def get(key: str) -> Callable[[Tx], str | None]:
-    return lambda tx: meta.get(tx, key)
+from tests.journals import Journal, get, put
 
 
 async def test_what_was_written_is_there_after_reopening(journal: Journal) -> None:

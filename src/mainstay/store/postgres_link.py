@@ -42,7 +42,7 @@ _DEFAULTS = {
     # After a fail-over the same list of hosts leads to the new primary.
     "target_session_attrs": "read-write",
 }
-_WAITING = "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END"
+_WAITING = "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on')"
 _REPEAT = {"40001", "40P01"}
 _LOST = {"57P01", "57P02", "57P03", "25P03", "25006"}
 

@@ -26,6 +26,9 @@ class Keep:
     minutes: float = 90 * DAY
 
 
+DEFAULT = Keep()
+
+
 def record(tx: Tx, results: Sequence[Result]) -> None:
     """Keep answers and make them the present answers of their checks; signals `results`."""
     if not results:
@@ -128,7 +131,7 @@ def _rank(ordered: Sequence[float], share: float) -> float | None:
 # --- pruning -------------------------------------------------------------------------------------------------------
 
 
-def prune(tx: Tx, now: float, keep: Keep = Keep(), stretch: float = 600.0) -> int:
+def prune(tx: Tx, now: float, keep: Keep = DEFAULT, stretch: float = 600.0) -> int:
     """Drop old answers and old samples, at most `stretch` seconds' worth of each; gives how many rows.
 
     Call it until it gives 0. Answers that are not summed up yet are never dropped.

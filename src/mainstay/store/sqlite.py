@@ -12,7 +12,7 @@ from mainstay.store.base import Unit
 from mainstay.store.named import query
 from mainstay.store.readers import Readers
 from mainstay.store.sqlite_file import prepare
-from mainstay.store.sqlite_link import SqliteLink, SqliteReader, connect, passive, told
+from mainstay.store.sqlite_link import LOG_LIMIT, SqliteLink, SqliteReader, connect, passive, told
 from mainstay.store.topics import Topics
 from mainstay.store.writer import GroupWriter
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 LOOK = 0.1
 """Seconds between looks at whether another process has written."""
 CHECKPOINT_EVERY = 128
-"""Commits after which the log is copied into the file."""
+"""Commits after which the log is copied into the file, unless it outgrows its limit before."""
 
 
 async def open_sqlite(path: Path, clock: Clock) -> "SqliteStore":
@@ -48,6 +48,7 @@ class SqliteStore:
         self._stop = threading.Event()
         self._full = threading.Event()
         self._copied = 0
+        self._log = path.with_name(f"{path.name}-wal")
         watcher = connect(path, reading=True)
         self._topics.known(watcher.execute(query("topics.all", "sqlite").text).fetchall())
         self._link = SqliteLink(path, self._count)
@@ -86,9 +87,15 @@ class SqliteStore:
             thread.join()
 
     def _count(self) -> None:
-        if self.writer.commits - self._copied >= CHECKPOINT_EVERY:
+        if self.writer.commits - self._copied >= CHECKPOINT_EVERY or self._log_size() > LOG_LIMIT:
             self._copied = self.writer.commits
             self._full.set()
+
+    def _log_size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
 
     def _checkpoint(self) -> None:
         """Copy the bulk of the log here; the writer copies the small rest between two groups.

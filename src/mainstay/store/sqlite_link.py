@@ -14,6 +14,8 @@ from mainstay.store.writer import Broken
 T = TypeVar("T")
 
 PAGE = 16384
+LOG_LIMIT = 16 << 20
+"""Bytes to which SQLite cuts a log that starts again."""
 PATIENCE = 30.0
 """Seconds to wait while another process writes."""
 
@@ -49,7 +51,7 @@ def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
             "checkpoint_fullfsync = ON",
             "foreign_keys = ON",
             "wal_autocheckpoint = 0",
-            "journal_size_limit = 16777216",
+            f"journal_size_limit = {LOG_LIMIT}",
             "cache_size = -16384",
             "temp_store = MEMORY",
             "query_only = ON" if reading else "journal_mode = WAL",

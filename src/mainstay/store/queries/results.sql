@@ -52,3 +52,8 @@ SELECT min(at) AS at FROM sample WHERE span = :span;
 -- name: prune_samples
 -- Spans that are old.
 DELETE FROM sample WHERE span = :span AND at < :end;
+
+-- name: samples
+-- Every sample of one length of span, oldest first.
+SELECT check_id, at, ok, warn, fail, unknown, p50, p95, slowest FROM sample
+WHERE span = :span ORDER BY at, check_id;
