@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
 from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.process import Engine, program, started
 from tests.servers.recorder import PAGERDUTY, Recorder
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import Bucket
@@ -308,3 +310,17 @@ async def test_eventually_in_a_loop_takes_functions_and_coroutines() -> None:
     assert await aeventually(lambda: "plain") == "plain"
     with pytest.raises(NeverHappened):
         await aeventually(lambda: None, deadline=0.01)
+
+
+def test_a_missing_engine_skips_and_where_all_are_wanted_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINSTAY_ENGINES", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-engine is not here"):
+        program("no-such-engine", "some-package")
+    monkeypatch.setenv("MAINSTAY_ENGINES", "all")
+    with pytest.raises(pytest.fail.Exception, match="install the package some-package"):
+        program("no-such-engine", "some-package")
+
+
+def test_an_engine_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ended with 3: no such option"):
+        started(lambda: Engine(["sh", "-c", "echo no such option; exit 3"], tmp_path / "log"), lambda: False)

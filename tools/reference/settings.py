@@ -93,9 +93,15 @@ def table(schema: Schema) -> str:
 
 def row(name: str, schema: Schema, required: bool, root: Schema) -> str:
     """One option."""
-    meaning = schema.get("description", "") + example(schema)
+    meaning = meaning_of(schema, root) + example(schema)
     value = spell(schema, lambda each: place_of(each, root))
     return f"| `{name}` | {cell(value)} | {cell(default(schema, required))} | {cell(meaning)} |"
+
+
+def meaning_of(schema: Schema, root: Schema) -> str:
+    """What an option means; one that holds nothing but a model may leave the words to the model."""
+    target = root.get("$defs", {}).get(schema.get("$ref", "").rpartition("/")[2], {})
+    return str(schema.get("description") or target.get("description", ""))
 
 
 def place_of(schema: Schema, root: Schema) -> str | None:

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from mainstay.core.paths import ConfigPath
 from mainstay.core.plugin import Settings
@@ -13,7 +14,7 @@ from mainstay.core.secret import Secret
 class Process(Settings):
     """A program that mainstay itself starts and restarts; for everything that has no service manager."""
 
-    kind: Literal["process"] = "process"
+    kind: SkipJsonSchema[Literal["process"]] = "process"
     command: list[str] = Field(min_length=1)
     """Program and arguments; no shell is involved."""
     directory: ConfigPath | None = None
@@ -43,5 +44,23 @@ def _parse(value: Any) -> Any:
     return value
 
 
-RunsOn = Annotated[Annotated[Process | Unit, Field(discriminator="kind")], BeforeValidator(_parse)]
+_NAMED = r"^(systemd|docker|swarm):[A-Za-z0-9][\w.@:\\-]*$"
+
+
+class ProcessForm(Settings):
+    """How a process is written."""
+
+    process: Process | list[str]
+    """Its options, or only its command."""
+
+
+_Written = (
+    Annotated[str, Field(pattern=_NAMED, examples=["systemd:odoo", "docker:api", "swarm:odoo_web"])]
+    | ProcessForm
+)
+
+RunsOn = Annotated[
+    Annotated[Process | Unit, Field(discriminator="kind")],
+    BeforeValidator(_parse, json_schema_input_type=_Written),
+]
 """What runs a service: `systemd:UNIT`, `docker:NAME`, `swarm:NAME` or `{process: {command: [...]}}`."""
