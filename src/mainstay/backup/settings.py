@@ -18,9 +18,13 @@ class Keep(Settings):
     """
 
     daily: int = Field(default=30, ge=0)
+    """The newest backup of each of so many days."""
     weekly: int = Field(default=0, ge=0)
+    """The newest backup of each of so many weeks."""
     monthly: int = Field(default=12, ge=0)
+    """The newest backup of each of so many months."""
     yearly: int = Field(default=0, ge=0)
+    """The newest backup of each of so many years."""
 
     def explain(self) -> str:
         """Say it in words: `30 daily, 12 monthly`."""
