@@ -9,6 +9,7 @@ from mainstay.core.plugin import Plugin
 
 CHUNK = 1 << 20
 """Bytes that are read, hashed and written at a time."""
+DAY = 86400.0
 
 
 class StorageError(MainstayError):
@@ -129,8 +130,12 @@ class Storage(Plugin, kind="storage"):
         await self.put(CHECK_PATH, chunked(b"mainstay was here\n"))
         await self.delete(CHECK_PATH)
 
-    async def sweep(self, now: float) -> int:
-        """Clear away what killed uploads left; give how many. `now` is in seconds since 1970."""
+    async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
+        """Clear away what killed uploads left below a folder; give how many.
+
+        Where nobody can tell whether the uploader lives, only what is older than `age` seconds is cleared away. `now`
+        is in seconds since 1970.
+        """
         raise NotImplementedError
 
     def target(self) -> str:

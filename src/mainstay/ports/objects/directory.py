@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mainstay.core.paths import ConfigPath
 from mainstay.core.units import format_size
-from mainstay.ports.objects.base import CHUNK, PART, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.base import CHUNK, DAY, PART, Entry, NotThere, Storage, StorageError, safe_path
 from mainstay.ports.scratch import claim, seize
 
 
@@ -90,9 +90,10 @@ class Directory(Storage, type="directory", shorthand="path"):
         with self._faults(path), suppress(FileNotFoundError):
             await asyncio.to_thread(_remove, self._file(path), self.path.resolve())
 
-    async def sweep(self, now: float) -> int:
+    async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
+        # Every unfinished file is locked by its writer, so age does not matter.
         with self._faults(""):
-            return await asyncio.to_thread(_sweep, self.path.resolve())
+            return await asyncio.to_thread(_sweep, self._file(folder) if folder else self.path.resolve())
 
     async def list(self, folder: str = "") -> AsyncIterator[Entry]:
         root = self.path.resolve()

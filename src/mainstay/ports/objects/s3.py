@@ -1,0 +1,290 @@
+"""A bucket of an S3-compatible service as storage."""
+
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mainstay.core.secret import Secret
+from mainstay.ports.objects.base import DAY, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
+
+PART = 16 << 20
+MOST_PARTS = 9_000
+"""S3 takes 10,000 parts; some are kept in reserve for an estimate that was too low."""
+AT_ONCE = 3
+"""Parts that travel at the same time; with the one being filled, memory stays under 100 MB."""
+
+
+def _check_endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(f"{url!r} is not an address of an S3 service; write it like https://s3.example.com")
+    return url.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class S3(Storage, type="s3"):
+    """Keeps objects in a bucket: Amazon S3, DigitalOcean Spaces, Cloudflare R2, Ceph, MinIO and others.
+
+    ```yaml
+    storage:
+      spaces:
+        s3:
+          bucket: acme-backups
+          endpoint: https://sgp1.digitaloceanspaces.com
+          access_key: {secret: spaces_key}
+          secret_key: {secret: spaces_secret}
+    ```
+
+    Uploads are streamed in parts with their SHA-256 in the signature. An upload that was cut off is invisible, and
+    swept after a day.
+    """
+
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """The bucket. It must exist; let its provider keep old versions if it can."""
+    endpoint: Annotated[str, AfterValidator(_check_endpoint)] | None = None
+    """Address of the service; Amazon's own when left out."""
+    region: str = "us-east-1"
+    """The region, which is part of every signature. Services without regions take any."""
+    prefix: str = ""
+    """A folder in the bucket for everything of ours."""
+    access_key: Secret | None = None
+    """The key's name. Without it, the environment (`AWS_ACCESS_KEY_ID`) or the machine's own role is asked."""
+    secret_key: Secret | None = None
+    """The key itself."""
+    allow_http: bool = False
+    """Allow an unencrypted endpoint that is not on this machine."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key belong together")
+        if (
+            self._plain
+            and not self.allow_http
+            and not _loopback(urlsplit(self.endpoint or "").hostname or "")
+        ):
+            raise ValueError("this endpoint is not encrypted; use https, or set allow_http: true")
+        if self.prefix:
+            safe_path(self.prefix.rstrip("/"))
+        return self
+
+    @property
+    def _plain(self) -> bool:
+        return (self.endpoint or "").startswith("http://")
+
+    def target(self) -> str:
+        host = urlsplit(self.endpoint).hostname if self.endpoint else "Amazon S3"
+        return f"bucket {self.bucket} at {host}"
+
+    @cached_property
+    def _store(self) -> Any:
+        from datetime import timedelta
+
+        from obstore.store import S3Store
+
+        options: dict[str, Any] = {"bucket": self.bucket, "region": self.region}
+        if self.endpoint:
+            options["endpoint"] = self.endpoint
+        if self.access_key and self.secret_key:
+            options["access_key_id"] = self.access_key.reveal()
+            options["secret_access_key"] = self.secret_key.reveal()
+        return S3Store(
+            **options,
+            client_options={
+                "allow_http": self._plain,
+                "connect_timeout": timedelta(seconds=10),
+                "timeout": timedelta(minutes=10),
+            },
+            retry_config={"max_retries": 6, "retry_timeout": timedelta(minutes=3)},
+        )
+
+    def _key(self, path: str) -> str:
+        folder = self.prefix.rstrip("/")
+        return f"{folder}/{path}" if folder and path else folder or path
+
+    def _path(self, key: str) -> str:
+        folder = self.prefix.rstrip("/")
+        return key.removeprefix(f"{folder}/") if folder else key
+
+    async def write(self, path: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+        import obstore
+
+        part = max(PART, -(-expect // MOST_PARTS))
+        head, more = await _gather(chunks, part)
+        if not more:
+            with self._faults(path):
+                await obstore.put_async(self._store, self._key(path), head, use_multipart=False)
+            return
+        source = _Source(head, chunks)
+        try:
+            with self._faults(path):
+                await obstore.put_async(
+                    self._store, self._key(path), source, chunk_size=part, max_concurrency=AT_ONCE,
+                    use_multipart=True,
+                )  # fmt: skip
+        except BaseException:
+            await self._abort(path)
+            if source.fault is not None:
+                raise source.fault from None
+            raise
+
+    async def _abort(self, path: str) -> None:
+        # Best effort: what cannot be aborted now is swept later.
+        account = self._account()
+        if account is not None:
+            try:
+                for upload in await abandoned_uploads(account, self._key(path), before=None):
+                    await abort(account, upload)
+            except StorageError:
+                return
+
+    async def get(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
+        import asyncio
+
+        import obstore
+
+        key = self._key(safe_path(path))
+        found = await self.head(path)
+        if found is None:
+            raise NotThere(f"{path} is not in {self.target()}")
+
+        async def part(position: int) -> bytes:
+            with self._faults(path):
+                end = min(position + PART, found.bytes)
+                return bytes(await obstore.get_range_async(self._store, key, start=position, end=end))
+
+        ahead = asyncio.ensure_future(part(start)) if start < found.bytes else None
+        try:
+            while ahead is not None:
+                data = await ahead
+                start += len(data)
+                ahead = asyncio.ensure_future(part(start)) if data and start < found.bytes else None
+                yield data
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def head(self, path: str) -> Entry | None:
+        import obstore
+
+        try:
+            with self._faults(path):
+                found = await obstore.head_async(self._store, self._key(safe_path(path)))
+        except NotThere:
+            return None
+        return Entry(path, found["size"], found["last_modified"].timestamp())
+
+    async def delete(self, path: str) -> None:
+        import obstore
+
+        try:
+            with self._faults(path):
+                await obstore.delete_async(self._store, self._key(safe_path(path)))
+        except NotThere:
+            return
+
+    async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
+        account = self._account()
+        if account is None:
+            return 0
+        uploads = await abandoned_uploads(account, self._key(folder), before=now - age)
+        for upload in uploads:
+            await abort(account, upload)
+        return len(uploads)
+
+    def _account(self) -> Account | None:
+        return Account.find(self.bucket, self.endpoint, self.region, self.access_key, self.secret_key)
+
+    async def list(self, folder: str = "") -> AsyncIterator[Entry]:
+        import obstore
+
+        prefix = self._key(folder.rstrip("/"))
+        found: Any = obstore.list(self._store, prefix=prefix or None, chunk_size=1000)
+        with self._faults(folder):
+            entries = [
+                Entry(self._path(each["path"]), each["size"], each["last_modified"].timestamp())
+                async for page in found
+                for each in page
+            ]
+        for entry in sorted(entries, key=lambda entry: entry.path):
+            yield entry
+
+    @contextmanager
+    def _faults(self, path: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError, NotFoundError
+
+        try:
+            yield
+        except (NotFoundError, FileNotFoundError) as fault:
+            if "NoSuchBucket" in str(fault):
+                raise StorageError(f"there is no {self.target()}", hint="create the bucket") from None
+            raise NotThere(f"{path} is not in {self.target()}") from None
+        except (BaseError, OSError) as fault:
+            raise StorageError(f"{self.target()}: {_short(fault)}", hint=_hint(str(fault))) from None
+
+
+def _short(fault: Exception) -> str:
+    return " ".join(str(fault).split("\n\nDebug source")[0].split())[:400]
+
+
+def _hint(text: str) -> str:
+    hints = {
+        "SignatureDoesNotMatch": "the secret key is wrong",
+        "InvalidAccessKeyId": "the access key is wrong",
+        "AccessDenied": "the key may not do this: look at its policy",
+        "QuotaExceeded": "the quota is used up",
+        "InsufficientCapacity": "the service is full",
+        "certificate": "the service's certificate is not trusted",
+        "dns error": "look at the endpoint's name",
+        "error sending request": "look at the endpoint, its port and the network",
+        "timed out": "look at the network",
+    }
+    return next((hint for word, hint in hints.items() if word in text), "look at the provider's status")
+
+
+async def _gather(chunks: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
+    """Give the first bytes, and whether there may be more."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= most:
+            return b"".join(parts), True
+    return b"".join(parts), False
+
+
+class _Source:
+    """The stream for the uploader; remembers what the stream raised, which would come out wrapped."""
+
+    def __init__(self, head: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._head: bytes | None = head
+        self._rest = rest
+        self.fault: BaseException | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._head is not None:
+            head, self._head = self._head, None
+            return head
+        try:
+            return await anext(self._rest)
+        except StopAsyncIteration:
+            raise
+        except BaseException as fault:
+            self.fault = fault
+            raise
