@@ -92,7 +92,7 @@ def sum_up(tx: Tx, span: int, now: float) -> RolledUp | None:
     start = oldest["at"] // span * span
     if start >= finished:
         return None
-    end = min(finished, start + HOUR)
+    end = min(finished, start // HOUR * HOUR + HOUR)
     rows = tx.all("results.span", start=start, end=end)
     return RolledUp(span, end, tuple(_samples(rows, span)))
 
