@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.reference import settings
+from tools.reference import commands, settings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 MARK = "<!-- Written by ./dev docs from the code. Change the code. -->\n\n"
@@ -13,7 +13,8 @@ MARK = "<!-- Written by ./dev docs from the code. Change the code. -->\n\n"
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
-    return {name: MARK + text for name, text in settings.pages().items()}
+    every = {**settings.pages(), "commands.md": commands.page()}
+    return {name: MARK + text for name, text in every.items()}
 
 
 def stale(folder: Path, wanted: dict[str, str]) -> list[str]:

@@ -41,7 +41,7 @@ def pages() -> dict[str, str]:
 
 def kind_page(name: str, base: type[Plugin], about: str) -> str:
     """All types of one kind; what every type of it has stands once, at the end."""
-    types = [cls for _, cls in sorted(base.registry.items()) if _ours(cls)]
+    types = [cls for _, cls in sorted(base.registry.items()) if is_ours(cls)]
     contents = ", ".join(f"[{cls.type_name}](#{cls.type_name})" for cls in types)
     parts = [f"# {name.capitalize()}", about, contents]
     for cls in types:
@@ -50,7 +50,8 @@ def kind_page(name: str, base: type[Plugin], about: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _ours(cls: type[Plugin]) -> bool:
+def is_ours(cls: type[Plugin]) -> bool:
+    """Whether a type is part of mainstay: whoever runs this may have plug-ins of others."""
     return cls.__module__.startswith("mainstay.")
 
 
@@ -127,7 +128,7 @@ def kind_of(schema: Schema) -> str | None:
         for key in each["properties"]
     }
     for kind, (base, _) in KINDS.items():
-        if names and names == set(base.registry):
+        if names and names <= set(base.registry):
             return kind
     return None
 
