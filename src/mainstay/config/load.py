@@ -1,6 +1,5 @@
 """Loads `mainstay.yaml`: read, validate, cross-check; every fault of the file at once."""
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,10 +45,12 @@ def load(
     told of secret files that others can read; the log is, when it is left out. Raises `ConfigError`; `ConfigProblems`
     has one for every fault.
     """
+    import logging
+
     from mainstay.config.document import read
 
     file = Path(path)
-    resolver = Secrets(environ, warn or logging.getLogger("mainstay.config").warning) if secrets else None
+    resolver = Secrets(environ, warn or logging.getLogger(__name__).warning) if secrets else None
     return build(read(file, str(path)), file.absolute(), resolver)
 
 

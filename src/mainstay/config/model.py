@@ -21,6 +21,7 @@ from mainstay.core.schedule import TimeZone
 from mainstay.core.secret import SecretUrl
 from mainstay.core.service import RunsOn
 from mainstay.core.units import Duration
+from mainstay.engine.watch import WatchSettings as AskSettings
 from mainstay.playbooks.settings import HealSettings
 from mainstay.ports.objects import Storage
 from mainstay.readiness.settings import ReadinessSettings
@@ -81,7 +82,7 @@ class ServiceSettings(Settings):
     """How long a warning may last before it opens an incident; that of `watch` when left out."""
 
 
-class WatchSettings(Settings):
+class WatchSettings(AskSettings):
     """How checks are asked and how their results become incidents."""
 
     every: Duration | None = None

@@ -1,19 +1,16 @@
 """The few facts that commands need which only look: kept beside the validated file, so that they start fast.
 
 Validating a file costs ten times as much as reading the journal. A file that was found valid once needs no second
-look, so its facts are kept in the cache directory under the hash of its text. No secret is ever among them.
+look, so its facts are kept in the cache directory together with its text. No secret is ever among them.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstay import __version__
-from mainstay.config.places import journal_url
 from mainstay.core.errors import ConfigError
 from mainstay.readiness.setup import Setup
 
@@ -23,22 +20,28 @@ if TYPE_CHECKING:
 LARGEST = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What is configured and where the journal is. `journal` is its URL, or the name of the secret that holds it."""
+class Outline(NamedTuple):
+    """What is configured and where the journal is.
+
+    `journal_file` is its file; without one, `journal` is its URL, or with `journal_is_secret` the name of the secret
+    that holds the URL.
+    """
 
     file: Path
     setup: Setup
     timezone: str
     state_dir: Path
-    journal: str
-    journal_is_secret: bool
+    journal_file: Path | None = None
+    journal: str = ""
+    journal_is_secret: bool = False
 
     def journal_url(self) -> str:
         """Give the journal's URL; it may hold a password. Raises `ConfigError` when its secret is missing."""
+        from mainstay.config.places import journal_url
+        from mainstay.config.secrets import Secrets
+
         if not self.journal_is_secret:
             return self.journal
-        from mainstay.config.secrets import Secrets
 
         try:
             value = Secrets()(self.journal)
@@ -70,48 +73,45 @@ def outline(path: Path, environ: Mapping[str, str] | None = None) -> Outline:
 def of(config: "Config") -> Outline:
     """Give the outline of a loaded configuration."""
     from mainstay.config.facts import setup
+    from mainstay.store.open import sqlite_path
 
-    journal = config.journal
-    secret = journal is not None and not journal.inline
-    return Outline(
-        file=config.file,
-        setup=setup(config),
-        timezone=config.timezone,
-        state_dir=config.state_dir,
-        journal=journal.name if journal is not None and secret else config.journal_url,
-        journal_is_secret=secret,
-    )
+    written = config.journal
+    made = Outline(config.file, setup(config), config.timezone, config.state_dir)
+    if written is not None and not written.inline:
+        return made._replace(journal=written.name, journal_is_secret=True)
+    url = config.journal_url
+    return made._replace(journal_file=sqlite_path(url) if url.startswith("sqlite:") else None, journal=url)
 
 
-def _key(file: Path, environ: Mapping[str, str]) -> str | None:
-    """Hash everything that the outline depends on: the text, its place, this version, the defaults of `state_dir`."""
+def _key(file: Path, environ: Mapping[str, str]) -> list[str] | None:
+    """Give everything that the outline depends on: the text, its place, this version, the defaults of `state_dir`."""
     try:
         with file.open("rb") as opened:
-            text = opened.read(LARGEST + 1)
-    except OSError:
+            text = opened.read(LARGEST + 1).decode()
+    except (OSError, ValueError):
         return None  # `load` says what is wrong
-    around = [__version__, str(file), str(os.geteuid())]
-    around += [environ.get(name, "") for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME")]
-    return hashlib.sha256("\0".join(around).encode() + b"\0" + text).hexdigest()
+    around = [environ.get(name, "") for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME")]
+    return [__version__, str(file), str(os.geteuid()), *around, text]
 
 
 def _cache(file: Path, environ: Mapping[str, str]) -> Path | None:
     base = environ.get("XDG_CACHE_HOME") or (environ.get("HOME") and f"{environ['HOME']}/.cache")
-    if not base:
-        return None
-    return Path(base) / "mainstay" / f"{hashlib.sha256(str(file).encode()).hexdigest()[:16]}.json"
+    name = str(file).replace("%", "%25").replace("/", "%")
+    return Path(base) / "mainstay" / f"{name[-200:]}.json" if base else None
 
 
-def _read(cached: Path, key: str, file: Path) -> Outline | None:
+def _read(cached: Path, key: list[str], file: Path) -> Outline | None:
     try:
         data = json.loads(cached.read_bytes())
         if data["key"] != key:
             return None
+        journal_file = data["journal_file"]
         return Outline(
             file=file,
             setup=Setup.from_json(data["setup"]),
             timezone=data["timezone"],
             state_dir=Path(data["state_dir"]),
+            journal_file=Path(journal_file) if journal_file else None,
             journal=data["journal"],
             journal_is_secret=data["journal_is_secret"],
         )
@@ -119,12 +119,13 @@ def _read(cached: Path, key: str, file: Path) -> Outline | None:
         return None
 
 
-def _write(cached: Path, key: str, made: Outline) -> None:
+def _write(cached: Path, key: list[str], made: Outline) -> None:
     data: dict[str, Any] = {
         "key": key,
         "setup": made.setup.to_json(),
         "timezone": made.timezone,
         "state_dir": str(made.state_dir),
+        "journal_file": str(made.journal_file) if made.journal_file else None,
         "journal": made.journal,
         "journal_is_secret": made.journal_is_secret,
     }

@@ -1,11 +1,5 @@
 """Readiness: how far each automation has come, judged by dated evidence in the journal.
 
-`assess(setup, evidence, now)` gives findings; `gather(tx, now)` reads the evidence; `score` and `ready` sum up.
+`evidence.gather(tx, now)` reads the journal, `assess.assess(setup, evidence, now)` gives findings, `assess.score` and
+`assess.ready` sum them up. Nothing is imported here: `mainstay status` needs `setup` alone.
 """
-
-from mainstay.readiness.assess import assess, ready, score
-from mainstay.readiness.evidence import Evidence, gather
-from mainstay.readiness.matrix import MATRIX, Row
-from mainstay.readiness.setup import Setup
-
-__all__ = ["MATRIX", "Evidence", "Row", "Setup", "assess", "gather", "ready", "score"]

@@ -1,11 +1,9 @@
 """What is set up, as far as readiness is concerned: plain facts that can be kept as JSON."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class CheckFacts:
+class CheckFacts(NamedTuple):
     """A check: `id` is `SERVICE/NAME`; `every` in seconds."""
 
     id: str
@@ -13,8 +11,7 @@ class CheckFacts:
     every: float
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFacts:
+class ServiceFacts(NamedTuple):
     """A service. `runs_on` says in words what runs it; `heals` whether anything is done when it fails."""
 
     name: str
@@ -25,16 +22,14 @@ class ServiceFacts:
     checks: tuple[CheckFacts, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseFacts:
+class DatabaseFacts(NamedTuple):
     """A database. `storages` are where its backups go; none when it is not backed up."""
 
     name: str
     storages: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StorageFacts:
+class StorageFacts(NamedTuple):
     """A storage. `elsewhere` is whether it outlives this machine."""
 
     name: str
@@ -43,8 +38,7 @@ class StorageFacts:
     elsewhere: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelFacts:
+class ChannelFacts(NamedTuple):
     """A channel to people: `when` is `always` or `critical`."""
 
     name: str
@@ -52,8 +46,7 @@ class ChannelFacts:
     when: str
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """Everything that is configured. `jobs` has each further job's type by its name; times are in seconds."""
 
     name: str
@@ -62,10 +55,10 @@ class Setup:
     databases: tuple[DatabaseFacts, ...] = ()
     storages: tuple[StorageFacts, ...] = ()
     channels: tuple[ChannelFacts, ...] = ()
-    jobs: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, str] = {}
     journal: str = "sqlite"
     listen: str = ""
-    covered: dict[str, str] = field(default_factory=dict)
+    covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
 
     def checks(self) -> tuple[CheckFacts, ...]:
@@ -74,7 +67,13 @@ class Setup:
 
     def to_json(self) -> dict[str, Any]:
         """Give the facts as plain data."""
-        return asdict(self)
+        parts = self._asdict()
+        parts["services"] = [
+            {**one._asdict(), "checks": [check._asdict() for check in one.checks]} for one in self.services
+        ]
+        for name in ("databases", "storages", "channels"):
+            parts[name] = [one._asdict() for one in parts[name]]
+        return parts
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Setup":

@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from mainstay.core.errors import JournalError
 from mainstay.store.base import Row, Unit
-from mainstay.store.migrate import MIGRATIONS
-from mainstay.store.named import query
+from mainstay.store.named import QUERIES, query
 
 T = TypeVar("T")
 
@@ -59,7 +58,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     if row is None:
         raise NoJournal(f"{path} is not a journal of mainstay", hint="look at `journal` and `state_dir`")
     present = int(row[0])
-    newest = max(int(file.name.partition("_")[0]) for file in MIGRATIONS.glob("*.sql"))
+    newest = max(int(file.name.partition("_")[0]) for file in (QUERIES.parent / "migrations").glob("*.sql"))
     if present > newest:
         raise JournalError(
             f"the journal has schema {present}, this mainstay knows schemas up to {newest}",

@@ -11,10 +11,9 @@ SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit F
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 QUERIES = Path(__file__).parent / "queries"
 
@@ -34,8 +33,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One statement, ready for its database; `params` are the names that it needs."""
 
     name: str

@@ -1,0 +1,72 @@
+"""Arguments: the standard parser, with errors and help in the manner of the house."""
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from mainstay.core.errors import ConfigError
+
+
+class UsageError(ConfigError):
+    """The command line is wrong."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises instead of exiting, knows the global options and guesses what was meant."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", _Formatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}", hint=self._hint(message))
+
+    def _hint(self, message: str) -> str:
+        unknown = re.search(r"unrecognized arguments: (--?[\w-]+)", message)
+        options = [
+            name for action in self._actions for name in action.option_strings if name.startswith("--")
+        ]
+        if unknown:
+            guess = closest(unknown[1], options)
+            if guess:
+                return f"did you mean {guess}?"
+        return f"{self.prog} --help"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=96)
+
+
+def closest(word: str, known: Sequence[str]) -> str | None:
+    """Give the known word that somebody probably meant."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Give the parsers that have no parsers below them."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for one in dict.fromkeys(action.choices.values()):
+            yield from leaves(one)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes. Left out, they keep what stood before the command."""
+    group = parser.add_argument_group("options of every command")
+    keep = argparse.SUPPRESS
+    group.add_argument(
+        "--config",
+        metavar="PATH",
+        default=keep,
+        help="the configuration; else $MAINSTAY_CONFIG, ./mainstay.yaml or /etc/mainstay/mainstay.yaml",
+    )
+    group.add_argument("--json", action="store_true", default=keep, help="the result as JSON")
+    group.add_argument("--no-color", dest="color", action="store_false", default=keep, help="no colours")
+    group.add_argument("--debug", action="store_true", default=keep, help="show the traceback of a fault")
