@@ -213,11 +213,16 @@ def _note_action(tx: Tx, ports: HealPorts, task: Task, reason: str) -> None:
     now = ports.clock.now()
     who = task.by or WHO
     audit.note(tx, who, "heal.restart", task.service, now, incident=task.incident, attempt=task.attempt)
+    words = f"Restarting {task.service}: {reason}"
+    for incident in _about(tx, task):
+        ports.desk.add(tx, incident, EventKind.ACTION, words, action="restart", attempt=task.attempt, who=who)
+
+
+def _about(tx: Tx, task: Task) -> list[str]:
+    """Give the incidents in whose timelines a task belongs: its own, or all that are open when a person asked."""
     if task.incident is not None:
-        words = f"Restarting {task.service}: {reason}"
-        ports.desk.add(
-            tx, task.incident, EventKind.ACTION, words, action="restart", attempt=task.attempt, who=who
-        )
+        return [task.incident]
+    return [incident.id for incident in incidents.live_of_service(tx, task.service)]
 
 
 async def _confirm(
