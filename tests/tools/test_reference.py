@@ -30,6 +30,7 @@ def words(schema: dict[str, Any]) -> str:
         ({"type": "object", "additionalProperties": {"type": "integer"}}, "mapping of names to number"),
         ({"enum": ["a", "b"]}, "one of `a`, `b`"),
         ({"type": "object", "properties": {"secret": {}}}, "`{secret: NAME}`"),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, "mapping with `a` (text)"),
         ({}, "anything"),
     ],
 )
@@ -43,6 +44,8 @@ def test_schemas_in_words(schema: dict[str, Any], said: str) -> None:
         ({"default": None}, ""),
         ({"default": True}, "`true`"),
         ({"default": "x"}, "`x`"),
+        ({"default": ""}, ""),
+        ({"default": {"daily": 30, "on": ["a"]}}, "`{daily: 30, on: [a]}`"),
         ({"default": 90.0, "examples": ["5s"]}, "`1m 30s`"),
         ({"default": 2000, "examples": ["200MB"]}, "`2.0 kB`"),
         ({"default": 80.0, "anyOf": [{"examples": ["80%"]}]}, "`80%`"),

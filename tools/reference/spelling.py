@@ -59,6 +59,10 @@ def _choices(schema: Schema) -> list[Schema]:
 
 
 def _mapping(schema: Schema, link: Link) -> str:
+    if properties := schema.get("properties"):
+        return "mapping with " + ", ".join(
+            f"`{name}` ({spell(each, link)})" for name, each in properties.items()
+        )
     inner = schema.get("additionalProperties")
     patterns = schema.get("patternProperties")
     if isinstance(patterns, dict) and patterns:
@@ -76,7 +80,7 @@ def default(schema: Schema, required: bool) -> str:
     if required:
         return "**required**"
     value = schema.get("default")
-    if value is None or value in ([], {}):
+    if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if DURATION in _examples(schema):
@@ -87,7 +91,16 @@ def default(schema: Schema, required: bool) -> str:
             return f"`{value:g}%`"
     if isinstance(value, list) and all(isinstance(each, list) and len(each) == 2 for each in value):
         return ", ".join(f"`{low}-{high}`" for low, high in value)
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return f"`{_yaml(value)}`"
+
+
+def _yaml(value: Any) -> str:
+    """A value as it would be written in the file."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_yaml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_yaml(each) for each in value) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _examples(schema: Schema) -> list[Any]:
