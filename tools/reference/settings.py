@@ -154,5 +154,5 @@ def configuration_page() -> str:
 
 def reached(name: str, schema: Schema, plugins: set[str]) -> bool:
     """Whether a model is used by something else than the options of a plug-in, whose page explains it."""
-    users = {user for user, each in nested_models(schema).items() if user != name and _mentions(each, name)}
+    users = {user for user, each in schema["$defs"].items() if user != name and _mentions(each, name)}
     return any(_mentions(each, name) for each in schema["properties"].values()) or bool(users - plugins)

@@ -59,15 +59,17 @@ def _choices(schema: Schema) -> list[Schema]:
 
 
 def _mapping(schema: Schema, link: Link) -> str:
-    if properties := schema.get("properties"):
-        return "mapping with " + ", ".join(
-            f"`{name}` ({spell(each, link)})" for name, each in properties.items()
-        )
     inner = schema.get("additionalProperties")
     patterns = schema.get("patternProperties")
     if isinstance(patterns, dict) and patterns:
         inner = next(iter(patterns.values()))
-    return f"mapping of names to {spell(inner, link)}" if isinstance(inner, dict) and inner else "mapping"
+    if isinstance(inner, dict) and inner:
+        return f"mapping of names to {spell(inner, link)}"
+    if properties := schema.get("properties"):
+        return "mapping with " + ", ".join(
+            f"`{name}` ({spell(each, link)})" for name, each in properties.items()
+        )
+    return "mapping"
 
 
 def _joined(words: Mapping[str, None]) -> str:
