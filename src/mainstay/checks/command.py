@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,12 @@ from pydantic import Field
 from mainstay.core.check import Answer, Check, Place, Verdict
 from mainstay.core.secret import Secret, redact
 from mainstay.core.units import format_duration
+from mainstay.ports.threads import Threads
 
 MOST = 64 * 1024
-LAST_WORDS = 0.5
-"""Seconds to wait for output that something else still holds open when the program has ended."""
+AT_A_TIME = 32
 
+_threads = Threads(AT_A_TIME, "command")
 _NAGIOS = {0: Verdict.OK, 1: Verdict.WARN, 2: Verdict.FAIL}
 
 
@@ -41,37 +42,42 @@ class CommandCheck(Check, type="command", shorthand="command"):
         return Path(self.command[0]).name
 
     async def probe(self, place: Place) -> Answer:
+        out, err = _Drain(), _Drain()
         try:
-            process = await self._start()
+            process = self._start(out, err)
         except OSError as fault:
-            reason = fault.strerror or str(fault)
-            return Answer.unknown(f"cannot run {self.command[0]}: {reason}", cause="own")
-        readers = [asyncio.create_task(_read(stream)) for stream in (process.stdout, process.stderr)]
-        try:
-            async with asyncio.timeout(self.timeout):
-                code = await process.wait()
-        except TimeoutError:
-            detail = f"{self.target()} did not end within {format_duration(self.timeout)} and was killed"
-            return Answer.fail(detail, cause="slow")
+            return Answer.unknown(f"cannot run {self.command[0]}: {fault.strerror or fault}", cause="own")
+        else:
+            try:
+                async with asyncio.timeout(self.timeout):
+                    code = await _threads.call(process.wait)
+            except TimeoutError:
+                detail = f"{self.target()} did not end within {format_duration(self.timeout)} and was killed"
+                return Answer.fail(detail, cause="slow")
+            finally:
+                _end_group(process)
         finally:
-            _end_group(process)
-            await asyncio.wait(readers, timeout=LAST_WORDS)
-            await _let_go(process, readers)
-        return self._judge(code, *(reader.result() if not reader.cancelled() else "" for reader in readers))
+            out.close()
+            err.close()
+        return self._judge(code, out.text, err.text)
 
-    async def _start(self) -> Process:
+    def _start(self, out: "_Drain", err: "_Drain") -> "subprocess.Popen[bytes]":
         env = {
             name: value.reveal() if isinstance(value, Secret) else value for name, value in self.env.items()
         }
-        return await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=self.directory,
-            env=os.environ | env,
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out.sink,
+                stderr=err.sink,
+                cwd=self.directory,
+                env=os.environ | env,
+                start_new_session=True,
+            )
+        finally:
+            out.started()
+            err.started()
 
     def _judge(self, code: int, out: str, err: str) -> Answer:
         said = redact(_first_line(out) or _first_line(err))
@@ -84,25 +90,45 @@ class CommandCheck(Check, type="command", shorthand="command"):
         return Answer(verdict, said or how, {"exit_code": code} | ({} if code == 0 else {"cause": "answer"}))
 
 
-def _end_group(process: Process) -> None:
+class _Drain:
+    """A pipe that is emptied while the program runs, and whose beginning is kept.
+
+    It is ours to close: what a program leaves behind may hold the other end open for ever.
+    """
+
+    def __init__(self) -> None:
+        self._source, self.sink = os.pipe()
+        os.set_blocking(self._source, False)
+        self._loop = asyncio.get_running_loop()
+        self._kept = b""
+        self._loop.add_reader(self._source, self._read)
+
+    def started(self) -> None:
+        """Let go of the end that the program has now."""
+        os.close(self.sink)
+
+    def close(self) -> None:
+        """Read what is left, once, and close."""
+        self._read()
+        self._loop.remove_reader(self._source)
+        os.close(self._source)
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            piece = os.read(self._source, MOST)
+            self._kept += piece[: MOST - len(self._kept)]
+            if not piece:
+                self._loop.remove_reader(self._source)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the program and whatever it left in its group; the thread that waits for it reaps it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-async def _let_go(process: Process, readers: "list[asyncio.Task[str]]") -> None:
-    for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
-    await process.wait()
-    # A process that left the group may hold the pipes open for ever; asyncio offers no other way to close ours.
-    process._transport.close()  # type: ignore[attr-defined]
-
-
-async def _read(stream: asyncio.StreamReader | None) -> str:
-    kept = b""
-    while stream is not None and (piece := await stream.read(MOST)):
-        kept += piece[: MOST - len(kept)]
-    return kept.decode(errors="replace")
 
 
 def _first_line(text: str) -> str:

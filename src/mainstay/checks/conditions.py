@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 Scalar = str | int | float | bool | None
 
@@ -128,15 +129,25 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-Expected = Annotated[
-    Condition,
-    BeforeValidator(parse_condition),
-    WithJsonSchema(
-        {
+class Expecting:
+    """Annotation that reads a condition, `null` too: with a default of None, None means that nothing was written."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            parse_condition, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
             "type": ["string", "number", "boolean", "null"],
             "description": "a value to be equal to, or a comparison: = != > >= < <= or ~ (regular expression)",
             "examples": ["ok", "> 5", "~ ^2"],
         }
-    ),
-]
+
+
+Expected = Annotated[Condition, Expecting]
 """A value to be equal to, or a comparison: `> 5`, `<= 0.5`, `!= null`, `~ ^ok` (regular expression)."""

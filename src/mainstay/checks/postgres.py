@@ -1,11 +1,11 @@
 """Does PostgreSQL answer, with room for more clients and replicas that keep up?"""
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from mainstay.checks.conditions import Expected, show
+from mainstay.checks.conditions import Condition, Expecting, show
 from mainstay.checks.dial import Trail
 from mainstay.checks.faults import bounded
 from mainstay.checks.percent import Percent, share
@@ -27,7 +27,8 @@ SELECT current_setting('server_version'),
 # An idle primary sends nothing to replay, so a replica that has replayed all it received has no lag.
 LAG_OF_REPLICA = """
 SELECT CASE WHEN pg_last_wal_receive_lsn() IS NOT DISTINCT FROM pg_last_wal_replay_lsn() THEN 0.0
-            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0.0) END::float8
+            ELSE extract(epoch FROM clock_timestamp()
+                         - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END::float8
 """
 LAG_OF_PRIMARY = """
 SELECT coalesce(max(extract(epoch FROM replay_lag)), 0.0)::float8, count(*)::int FROM pg_stat_replication
@@ -53,7 +54,7 @@ class PostgresCheck(Check, type="postgres", shorthand="dsn"):
     """Fail when fewer replicas are connected to this primary."""
     query: str | None = None
     """A query that gives one value, to be compared with `expect`."""
-    expect: Expected | None = None
+    expect: Annotated[Condition | None, Expecting] = None
     """What the value must be: a plain value, or a comparison like `< 100`."""
 
     @model_validator(mode="after")

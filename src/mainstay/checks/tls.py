@@ -55,7 +55,7 @@ def explain(fault: ssl.SSLError, name: str, not_after: float | None = None) -> A
     """Say what is wrong with the TLS of `name`; `not_after` is when its certificate ends, if that is known."""
     if isinstance(fault, ssl.SSLCertVerificationError):
         return Answer.fail(_distrust(fault, name, not_after), cause="certificate")
-    reason = (fault.reason or str(fault)).replace("_", " ").lower()
+    reason = (getattr(fault, "reason", None) or str(fault)).replace("_", " ").lower()
     if "wrong version number" in reason or "http request" in reason:
         reason = "it does not speak TLS on this port"
     return Answer.fail(f"no TLS with {name}: {reason}", cause="tls")
