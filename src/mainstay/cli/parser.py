@@ -32,6 +32,9 @@ class Parser(argparse.ArgumentParser):
             guess = closest(unknown[1], options)
             if guess:
                 return f"did you mean {guess}?"
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if choice and (guess := closest(choice[1], re.findall(r"[\w-]+", choice[2]))):
+            return f"did you mean {guess}?"
         return f"{self.prog} --help"
 
 
