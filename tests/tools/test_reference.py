@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from mainstay.cli.catalog import COMMANDS
 from mainstay.config.plugins import register_all
 from mainstay.config.schema import json_schema
+from mainstay.web.metrics import METRICS
 from tools.reference import __main__ as command
+from tools.reference import commands, metrics
 from tools.reference.settings import KINDS, is_ours, meaning_of, nested_models, pages
 from tools.reference.spelling import cell, default, example, spell
 
@@ -84,6 +87,14 @@ def test_every_option_says_what_it_means() -> None:
         if not meaning_of(each, schema)
     ]
     assert silent == []
+
+
+def test_every_command_and_every_metric_is_in_the_pages() -> None:
+    written = commands.page()
+    assert all(f"\n## {name}\n" in written for name in COMMANDS)
+    assert "`--config PATH`" in written
+    written = metrics.page()
+    assert all(f"| `{one.name}` |" in written for one in METRICS)
 
 
 def test_the_pages_in_the_repository_are_those_of_the_code() -> None:

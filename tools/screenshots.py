@@ -1,0 +1,126 @@
+"""Writes a picture of every page of the dashboard: light and dark, on a desk and on a phone.
+
+.venv/bin/python tools/screenshots.py DIRECTORY [PAGE ...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from playwright.async_api import Browser, BrowserContext
+
+from mainstay.store import views
+from mainstay.web.plan import Plan
+from tests.servers.browser import chromium
+from tests.web.booted import Booted, booted
+
+DESK = {"width": 1360, "height": 900}
+PHONE = {"width": 360, "height": 780}
+
+
+async def addresses(site: Booted) -> dict[str, str]:
+    """Every page by its name."""
+    live = await site.store.read(views.open_incidents)
+    past = await site.store.read(lambda tx: views.incidents(tx, state="resolved", service="api"))
+    running = await site.store.read(lambda tx: views.runs(tx, state="running", job="backup:odoo_prod"))
+    failed = await site.store.read(lambda tx: views.runs(tx, state="failed", job="cleanup_temp_files"))
+    return {
+        "overview": "/",
+        "search": "/?q=postgres",
+        "nothing-found": "/?q=zzz",
+        "service": "/services/api",
+        "service-warning": "/services/db1",
+        "incidents": "/incidents",
+        "incident": f"/incidents/{live[0]['id']}",
+        "incident-past": f"/incidents/{past[0]['id']}",
+        "jobs": "/jobs",
+        "job": "/jobs/backup:superset",
+        "run": f"/runs/{running[0]['id']}",
+        "run-failed": f"/runs/{failed[0]['id']}",
+        "backups": "/backups",
+        "backup": "/backups/hr",
+        "channels": "/channels",
+        "readiness": "/readiness",
+        "help": "/help",
+        "missing": "/nowhere",
+    }
+
+
+async def shoot(browser: Browser, site: Booted, target: Path, names: list[str], prefix: str = "") -> None:
+    """One picture of each page in each look."""
+    pages = (
+        await addresses(site)
+        if not prefix
+        else {
+            "overview": "/",
+            "incidents": "/incidents",
+            "jobs": "/jobs",
+            "backups": "/backups",
+            "channels": "/channels",
+        }
+    )
+    for scheme in ("light", "dark"):
+        for size, view in (("desk", DESK), ("phone", PHONE)):
+            context = await browser.new_context(
+                color_scheme=scheme, viewport=view, device_scale_factor=1 if size == "desk" else 2
+            )  # type: ignore[arg-type]
+            await enter(context, site)
+            for name, path in pages.items():
+                if names and name not in names:
+                    continue
+                page = await context.new_page()
+                await page.clock.set_fixed_time(site.clock.now())
+                await page.goto(site.url + path)
+                await page.evaluate("document.fonts.ready")
+                if name.startswith("service"):
+                    await page.wait_for_selector(".u-wrap")
+                await page.screenshot(path=target / f"{prefix}{name}-{size}-{scheme}.png", full_page=True)
+                await page.close()
+            if not names or "login" in names:
+                await login_page(browser, site, target, scheme, size)
+            await context.close()
+
+
+async def enter(context: BrowserContext, site: Booted) -> None:
+    """Log in once for all pages of a look."""
+    page = await context.new_page()
+    await page.goto(f"{site.url}/login")
+    await page.fill("[name=password]", site.password)
+    await page.click("button[type=submit]")
+    await page.wait_for_selector("#main")
+    await page.close()
+
+
+async def login_page(browser: Browser, site: Booted, target: Path, scheme: str, size: str) -> None:
+    """The page before the others."""
+    view = DESK if size == "desk" else PHONE
+    context = await browser.new_context(color_scheme=scheme, viewport=view)  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.goto(f"{site.url}/login")
+    await page.screenshot(path=target / f"login-{size}-{scheme}.png")
+    await context.close()
+
+
+async def main(target: Path, names: list[str]) -> None:
+    """Boot, look, write."""
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        async with chromium() as browser:
+            full, bare = Path(directory, "full"), Path(directory, "bare")
+            async with booted(full) as site:
+                await shoot(browser, site, target, names)
+            if not names or "empty" in names:
+                async with booted(bare, plan=Plan("fresh"), seeded=False) as site:
+                    await shoot(browser, site, target, [], prefix="empty-")
+    print(f"pictures are in {target}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: tools/screenshots.py DIRECTORY [PAGE ...]")
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
