@@ -40,9 +40,7 @@ def incidents(
     tx: Tx, *, limit: int = 50, before: str = "", service: str = "", state: str = "", begun: float = 0.0
 ) -> list[Row]:
     """Give incidents from the newest back that opened or ended after `begun`; `state` is `open`, `resolved` or all."""
-    return tx.all(
-        "views.incidents", limit=limit, before=before, service=service, state=state, begun=begun
-    )
+    return tx.all("views.incidents", limit=limit, before=before, service=service, state=state, begun=begun)
 
 
 def incident(tx: Tx, identifier: str) -> Row | None:
@@ -73,6 +71,11 @@ def told(tx: Tx) -> list[Row]:
 def healing(tx: Tx, identifier: str) -> list[Row]:
     """Give the runs that tried to heal an incident, the first try first."""
     return tx.all("views.runs_by_key", low=f"heal:{identifier}:", high=f"heal:{identifier};")
+
+
+def live_healing(tx: Tx) -> dict[str, Row]:
+    """Give each open incident's newest healing run: id, key, state, summary, error."""
+    return {row["incident"]: row for row in tx.all("views.live_healing")}
 
 
 def silences(tx: Tx, now: float) -> list[Row]:

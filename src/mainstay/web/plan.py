@@ -6,6 +6,7 @@ The composition root makes a `Plan` from the configuration, so that pages need n
 from dataclasses import dataclass, field
 
 from mainstay.core.schedule import Schedule
+from mainstay.readiness.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,17 @@ class StoragePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything configured, in the file's own order."""
+    """Everything configured, in the file's own order. `readiness` is what the scorecard judges."""
 
     name: str
+    title: str = ""
     timezone: str = "UTC"
     services: tuple[ServicePlan, ...] = ()
     databases: tuple[DatabasePlan, ...] = ()
     jobs: tuple[JobPlan, ...] = ()
     channels: tuple[ChannelPlan, ...] = ()
     storages: tuple[StoragePlan, ...] = ()
+    readiness: Setup | None = None
 
     def service(self, name: str) -> ServicePlan | None:
         """The service of that name, or None."""

@@ -57,6 +57,12 @@ GROUP BY o.incident, o.channel ORDER BY o.incident, o.channel;
 -- Runs whose key lies in a range: those of one incident's healing.
 SELECT * FROM run WHERE key >= :low AND key < :high ORDER BY id;
 
+-- name: live_healing
+-- The newest healing run of every open incident.
+SELECT i.id AS incident, r.id, r.key, r.state, r.summary, r.error FROM incident i
+JOIN run r ON r.id = (SELECT max(h.id) FROM run h WHERE h.key >= 'heal:' || i.id || ':' AND h.key < 'heal:' || i.id || ';')
+WHERE i.resolved_at IS NULL;
+
 -- name: recent_runs
 -- The newest runs of each of these jobs (a JSON list of names).
 SELECT r.id, r.job, r.key, r.state, r.why, r.due_at, r.attempt, r.missed, r.created_at, r.started_at, r.finished_at,

@@ -1,0 +1,108 @@
+"""The web application: routes, guards, life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from mainstay.config.web import WebSettings
+from mainstay.core.errors import MainstayError
+from mainstay.ports.clock import Clock
+from mainstay.store.base import Store
+from mainstay.web import api, metrics
+from mainstay.web.pages import account, backups, channels, incidents, jobs, overview, service, stream
+from mainstay.web.plan import Plan
+from mainstay.web.security import Guard, Headers, action, problem
+from mainstay.web.site import Site, missing
+from mainstay.web.static import static
+
+
+def create_app(store: Store, clock: Clock, settings: WebSettings, plan: Plan) -> Starlette:
+    """Make the application. `app.state.site.plan` may be replaced when the configuration is read anew."""
+    site = Site(store, clock, settings, plan)
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        site.live.start()
+        try:
+            yield
+        finally:
+            await site.live.close()
+
+    app = Starlette(
+        routes=routes(),
+        middleware=[
+            Middleware(Headers),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
+            Middleware(Guard, store=store, clock=clock, settings=settings),
+        ],
+        exception_handlers={HTTPException: _http_error, MainstayError: _expected},
+        lifespan=life,
+    )
+    app.state.site = site
+    return app
+
+
+def routes() -> list[BaseRoute]:
+    """Every address there is."""
+    return [
+        Route("/", overview.overview),
+        Route("/services/{name}", service.service),
+        Route("/services/{name}/silence", action(service.silence), methods=["POST"]),
+        Route("/silences/{id}/end", action(service.end_silence), methods=["POST"]),
+        Route("/incidents", incidents.listing),
+        Route("/incidents/{id}.md", incidents.post_mortem),
+        Route("/incidents/{id}", incidents.incident),
+        Route("/incidents/{id}/acknowledge", action(incidents.acknowledge), methods=["POST"]),
+        Route("/incidents/{id}/resolve", action(incidents.resolve), methods=["POST"]),
+        Route("/incidents/{id}/note", action(incidents.note), methods=["POST"]),
+        Route("/jobs", jobs.listing),
+        Route("/jobs/{name}", jobs.job),
+        Route("/jobs/{name}/run", action(jobs.run_now), methods=["POST"]),
+        Route("/runs/{id}", jobs.run),
+        Route("/runs/{id}/log", stream.log),
+        Route("/runs/{id}/cancel", action(jobs.cancel), methods=["POST"]),
+        Route("/runs/{id}/retry", action(jobs.retry), methods=["POST"]),
+        Route("/backups", backups.listing),
+        Route("/backups/{database}", backups.database),
+        Route("/channels", channels.listing),
+        Route("/help", account.keyboard),
+        Route("/theme", action(account.theme), methods=["POST"]),
+        Route("/login", account.login_page),
+        Route("/login", account.login, methods=["POST"]),
+        Route("/logout", action(account.logout), methods=["POST"]),
+        Route("/events", stream.events),
+        Route("/healthz", metrics.healthz),
+        Route("/metrics", metrics.metrics),
+        Route("/static/{version}/{name:path}", static),
+        *api.routes(),
+    ]
+
+
+async def _http_error(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    if _for_programs(request):
+        return problem(fault.status_code, fault.detail)
+    if fault.status_code == 404 and request.state.login:
+        return await missing(
+            request, "There is no such page", "Look at the address, or begin at the overview."
+        )
+    return Response(f"{fault.detail}\n", fault.status_code, fault.headers, media_type="text/plain")
+
+
+async def _expected(request: Request, fault: Exception) -> Response:
+    """A fault that a person can do something about is told in its own words."""
+    assert isinstance(fault, MainstayError)
+    if _for_programs(request):
+        return problem(409, fault.what, fault.hint)
+    return await missing(request, fault.what, fault.hint or "", status=409)
+
+
+def _for_programs(request: Request) -> bool:
+    return request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", "")

@@ -1,0 +1,268 @@
+"""`/metrics` for Prometheus and `/healthz` for load balancers and watchdogs, both straight from the journal."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mainstay import __version__
+from mainstay.core.errors import MainstayError
+from mainstay.store import views
+from mainstay.store.base import Row, Tx
+from mainstay.web.health import ServiceHealth, health
+from mainstay.web.pages.backups import DatabaseLine, lines
+from mainstay.web.plan import Plan
+from mainstay.web.security import problem
+from mainstay.web.site import STALE, site_of
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+LOOPBACK = ("127.0.0.1", "::1")
+NEAR = ("localhost", *LOOPBACK)
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric's name, what it means and its labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS = (
+    Described("mainstay_build_info", "Always 1; the label says which version runs.", ("version",)),
+    Described(
+        "mainstay_agent_beat_age_seconds",
+        "Seconds since the agent was last alive; everything else is as old as that.",
+    ),
+    Described(
+        "mainstay_check_up",
+        "1 when the check's present answer is ok or warn, 0 when it is fail; left out when it is unknown.",
+        ("service", "check"),
+    ),
+    Described(
+        "mainstay_check_state",
+        "1 for the check's present state (ok, warn, fail, unknown, waiting), 0 for the others.",
+        ("service", "check", "state"),
+    ),
+    Described(
+        "mainstay_check_latency_seconds", "How long the check's present answer took.", ("service", "check")
+    ),
+    Described(
+        "mainstay_check_age_seconds", "Seconds since the check's present answer.", ("service", "check")
+    ),
+    Described(
+        "mainstay_check_certificate_days",
+        "Days until the certificate that the check saw is no longer valid.",
+        ("service", "check"),
+    ),
+    Described("mainstay_incidents_open", "Open incidents by severity.", ("severity",)),
+    Described(
+        "mainstay_incident_open_seconds",
+        "Seconds since the first failed answer of each open incident.",
+        ("service", "severity", "key"),
+    ),
+    Described(
+        "mainstay_backup_age_seconds",
+        "Seconds since the newest backup of the database was taken.",
+        ("database",),
+    ),
+    Described("mainstay_backup_bytes", "Size of the newest backup of the database.", ("database",)),
+    Described(
+        "mainstay_backup_proven_age_seconds",
+        "Seconds since a restored copy of the database was last found equal.",
+        ("database",),
+    ),
+    Described("mainstay_backup_proven_rows", "Rows that were compared in that proof.", ("database",)),
+    Described("mainstay_backup_proof_seconds", "How long that proof took.", ("database",)),
+    Described("mainstay_outbox_owed", "Messages that a channel is owed.", ("channel",)),
+    Described(
+        "mainstay_outbox_oldest_age_seconds",
+        "Seconds that the oldest owed message waits; 0 when nothing is owed.",
+        ("channel",),
+    ),
+    Described(
+        "mainstay_outbox_sent",
+        "Messages that the channel has accepted and the journal still keeps.",
+        ("channel",),
+    ),
+    Described("mainstay_outbox_refused", "Messages that the channel will never accept.", ("channel",)),
+    Described("mainstay_runs", "Runs in the journal by job and state.", ("job", "state")),
+    Described(
+        "mainstay_job_last_success_age_seconds", "Seconds since a run of the job was last done.", ("job",)
+    ),
+)
+"""Every metric there is, for the reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent look at the journal."""
+
+    now: float
+    frame: Row
+    services: list[ServiceHealth]
+    incidents: list[Row]
+    databases: list[DatabaseLine]
+    channels: dict[str, Row]
+    runs: list[Row]
+
+
+def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
+    """Read what the metrics are made of."""
+    opened = views.open_incidents(tx)
+    return Snapshot(
+        now,
+        views.frame(tx),
+        health(plan, views.states(tx), [], opened, now),
+        opened,
+        lines(tx, plan, now),
+        {one.name: {} for one in plan.channels} | views.channels(tx),
+        views.run_counts(tx),
+    )
+
+
+Sample = tuple[str, tuple[str, ...], float]
+
+
+def samples(seen: Snapshot) -> Iterator[Sample]:
+    """Give (name, label values, value)."""
+    yield "mainstay_build_info", (__version__,), 1
+    if seen.frame.get("beat_at") is not None:
+        yield "mainstay_agent_beat_age_seconds", (), max(0.0, seen.now - seen.frame["beat_at"])
+    yield from _checks(seen)
+    yield from _incidents(seen)
+    yield from _backups(seen)
+    yield from _channels(seen)
+    yield from _runs(seen)
+
+
+def _checks(seen: Snapshot) -> Iterator[Sample]:
+    for service in seen.services:
+        for check in service.checks:
+            labels = (service.plan.name, check.plan.id.partition("/")[2] or check.plan.name)
+            if check.state in ("ok", "warn", "fail"):
+                yield "mainstay_check_up", labels, float(check.state != "fail")
+            for state in ("ok", "warn", "fail", "unknown", "waiting"):
+                yield "mainstay_check_state", (*labels, state), float(check.state == state)
+            if check.latency is not None:
+                yield "mainstay_check_latency_seconds", labels, check.latency
+            if check.at is not None:
+                yield "mainstay_check_age_seconds", labels, max(0.0, seen.now - check.at)
+            if check.cert_days is not None:
+                yield "mainstay_check_certificate_days", labels, check.cert_days
+
+
+def _incidents(seen: Snapshot) -> Iterator[Sample]:
+    for severity in ("critical", "warning", "info"):
+        yield (
+            "mainstay_incidents_open",
+            (severity,),
+            sum(row["severity"] == severity for row in seen.incidents),
+        )
+    for row in seen.incidents:
+        yield (
+            "mainstay_incident_open_seconds",
+            (row["service"], row["severity"], row["key"]),
+            max(0.0, seen.now - row["failed_at"]),
+        )
+
+
+def _backups(seen: Snapshot) -> Iterator[Sample]:
+    for line in seen.databases:
+        label = (line.plan.name,)
+        if line.last:
+            yield "mainstay_backup_age_seconds", label, max(0.0, seen.now - line.last["taken_at"])
+            yield "mainstay_backup_bytes", label, line.last["bytes"]
+        if line.proof:
+            yield "mainstay_backup_proven_age_seconds", label, max(0.0, seen.now - line.proof["at"])
+            yield "mainstay_backup_proven_rows", label, line.proof["rows"]
+            yield "mainstay_backup_proof_seconds", label, line.proof["seconds"]
+
+
+def _channels(seen: Snapshot) -> Iterator[Sample]:
+    for name, row in seen.channels.items():
+        since = row.get("owed_since")
+        yield "mainstay_outbox_owed", (name,), row.get("owed") or 0
+        yield (
+            "mainstay_outbox_oldest_age_seconds",
+            (name,),
+            max(0.0, seen.now - since) if since is not None else 0.0,
+        )
+        yield "mainstay_outbox_sent", (name,), row.get("sent") or 0
+        yield "mainstay_outbox_refused", (name,), row.get("refused") or 0
+
+
+def _runs(seen: Snapshot) -> Iterator[Sample]:
+    for row in seen.runs:
+        yield "mainstay_runs", (row["job"], row["state"]), row["runs"]
+        if row["state"] == "done" and row["finished_at"] is not None:
+            yield (
+                "mainstay_job_last_success_age_seconds",
+                (row["job"],),
+                max(0.0, seen.now - row["finished_at"]),
+            )
+
+
+class Collector:
+    """Gives one snapshot to a registry of its own."""
+
+    def __init__(self, seen: Snapshot) -> None:
+        self.seen = seen
+
+    def collect(self) -> "Iterable[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        families = {one.name: GaugeMetricFamily(one.name, one.help, labels=one.labels) for one in METRICS}
+        for name, labels, value in samples(self.seen):
+            families[name].add_metric(labels, value)
+        return families.values()
+
+
+async def metrics(request: Request) -> Response:
+    """`GET /metrics`: open to this machine itself when no token is set, else to the token or a login."""
+    if not allowed(request):
+        return problem(
+            401, "metrics are not open to you", "set web.token and send Authorization: Bearer TOKEN"
+        )
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    site = site_of(request)
+    seen = await site.store.read(lambda tx: look(tx, site.plan, site.clock.now()))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(seen))
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def allowed(request: Request) -> bool:
+    """Whether the metrics may be read: with a login, with the token, or from this very machine if there is no token.
+
+    A request that a proxy handed on, or that names another host (a page that plays tricks with names), is not local.
+    """
+    if request.state.login or request.state.script:
+        return True
+    if site_of(request).settings.token is not None or request.client is None:
+        return False
+    handed_on = any(name in request.headers for name in FORWARDED)
+    return request.client.host in LOOPBACK and request.url.hostname in NEAR and not handed_on
+
+
+async def healthz(request: Request) -> Response:
+    """`GET /healthz`: 200 when the journal can be read, with the age of what the agent measured; else 503."""
+    site = site_of(request)
+    try:
+        frame = await site.store.read(views.frame)
+    except MainstayError:
+        return JSONResponse({"status": "the journal cannot be read"}, 503)
+    now = site.clock.now()
+    found: dict[str, Any] = {"status": "ok", "version": __version__}
+    for name, column in (("agent_age", "beat_at"), ("measured_age", "measured_at")):
+        found[name] = None if frame[column] is None else round(max(0.0, now - frame[column]), 3)
+    found["agent_alive"] = found["agent_age"] is not None and found["agent_age"] < STALE
+    return JSONResponse(found)

@@ -1,0 +1,122 @@
+"""The real application on a real journal and a real port, with the company's past in it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from starlette.applications import Starlette
+
+from mainstay.config.web import WebSettings
+from mainstay.ports.clock import FakeClock
+from mainstay.store import accounts
+from mainstay.store.base import Store
+from mainstay.store.open import open_store
+from mainstay.web.app import create_app
+from mainstay.web.plan import Plan
+from mainstay.web.serve import serve
+from tests.web.company import plan as company
+from tests.web.seed import seed
+
+HTML = {"Accept": "text/html"}
+
+
+@dataclass
+class Booted:
+    """A dashboard that runs: where, on which journal, with which password."""
+
+    url: str
+    store: Store
+    clock: FakeClock
+    app: Starlette
+    password: str
+
+    @asynccontextmanager
+    async def client(self, *, login: bool = True) -> AsyncIterator[Client]:
+        """A browser without scripts."""
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(self.url, cookie_jar=jar, headers=HTML) as session:
+            client = Client(session)
+            if login:
+                assert await client.login(self.password) == 200
+            yield client
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+    url: str
+
+    @property
+    def csrf(self) -> str:
+        """The token that the page's forms carry."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.text)
+        assert found, "the page has no form with a token"
+        return found[1]
+
+
+class Client:
+    """Sends requests as a browser would."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        async with self.session.get(path, **options) as response:
+            return await _answer(response)
+
+    async def post(self, path: str, data: dict[str, str] | None = None, **options: Any) -> Answer:
+        async with self.session.post(path, data=data, **options) as response:
+            return await _answer(response)
+
+    async def login(self, password: str, account: str = "admin", next: str = "/") -> int:
+        """Log in; gives the status of the page that one lands on."""
+        form = await self.get("/login")
+        data = {"csrf": form.csrf, "account": account, "password": password, "next": next}
+        return (await self.post("/login", data)).status
+
+    async def submit(self, page: str, action: str, **fields: str) -> Answer:
+        """Open a page and send one of its forms."""
+        opened = await self.get(page)
+        assert f'action="{action}"' in opened.text, f"{page} has no form {action}"
+        return await self.post(action, {"csrf": opened.csrf, **fields})
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    return Answer(response.status, await response.text(), dict(response.headers), str(response.url))
+
+
+@asynccontextmanager
+async def booted(
+    directory: Path, *, plan: Plan | None = None, seeded: bool = True, hostile: bool = False, **settings: Any
+) -> AsyncIterator[Booted]:
+    """Run the dashboard. The clock stands at the present moment until a test moves it."""
+    clock = FakeClock(time.time())
+    plan = plan or company(hostile=hostile)
+    store = await open_store(f"sqlite:///{directory}/journal.db", clock)
+    options = WebSettings(listen="127.0.0.1:0", **settings)
+    if seeded:
+        await seed(store, plan, clock.now(), hostile=hostile)
+    password = await store.write(lambda tx: accounts.ensure_admin(tx, clock.now()))
+    assert password
+    app = create_app(store, clock, options, plan)
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    server = asyncio.create_task(serve(app, options, ready=ready.set_result, stop=stop))
+    try:
+        yield Booted(await ready, store, clock, app, password)
+    finally:
+        stop.set()
+        await server
+        await store.close()
