@@ -17,6 +17,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.05
+# The second one makes every start of Python compile all that it imports.
+SLOW_OR_OURS = frozenset({"CREDENTIALS_DIRECTORY", "PYTHONDONTWRITEBYTECODE"})
 
 
 class NeverHappened(AssertionError):
@@ -89,7 +91,7 @@ def bare_environment(**extra: str) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("COVERAGE_", "COV_CORE_", "PYTEST_", "MAINSTAY_"))
-        and name != "CREDENTIALS_DIRECTORY"
+        and name not in SLOW_OR_OURS
     }
     return kept | extra
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, bare_environment
+from tests.helpers import ROOT, bare_environment, command
 from tools import ratchets
 
+STARTS = 7
+START_BUDGET = 0.1
 HEAVY = {
     "aiohttp", "asyncssh", "cryptography", "httptools", "jinja2", "obstore", "prometheus_client", "psycopg", "redis",
     "ruamel", "rich", "sqlite3", "starlette", "uvicorn", "uvloop", "zstandard",
@@ -97,6 +100,21 @@ def test_the_version_imports_nothing_heavy() -> None:
     loaded = loaded_by("--version")
     assert "mainstay" in loaded
     assert loaded & HEAVY == set()
+
+
+def fastest(*argv: str) -> float:
+    """The least seconds that a command took from start to end: what it costs when nobody else is busy."""
+    times = []
+    for _ in range(STARTS):
+        began = time.perf_counter()
+        subprocess.run(argv, env=bare_environment(), stdout=subprocess.DEVNULL, timeout=60, check=True)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def test_the_version_is_said_within_a_tenth_of_a_second_over_bare_python() -> None:
+    bare = fastest(sys.executable, "-c", "pass")
+    assert fastest(*command("--version")) - bare < START_BUDGET
 
 
 def test_the_version_is_the_package_s() -> None:
