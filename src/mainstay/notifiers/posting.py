@@ -1,6 +1,5 @@
 """One POST to a provider. Its URL may be a secret: no error ever shows it."""
 
-import email.utils
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,6 +88,8 @@ def retry_after(value: str | None, now: float) -> float | None:
     """Read the header Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
     if not value:
         return None
+    import email.utils
+
     if value.strip().isdigit():
         return float(value)
     try:
