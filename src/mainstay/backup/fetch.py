@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
 from mainstay.backup.manifest import Piece
@@ -57,6 +58,16 @@ async def fetch(storage: Storage, piece: Piece, sink: int) -> None:
     except ZstdError as fault:
         raise Damaged(await _whole(storage, piece) or f"{piece.path} cannot be unpacked: {fault}") from None
     _same(piece, unpacker, storage)
+
+
+async def fetched(storage: Storage, piece: Piece, file: Path) -> Path:
+    """Unpack an object into a new file that only we may read; give the file."""
+    sink = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        await fetch(storage, piece, sink)
+    finally:
+        os.close(sink)
+    return file
 
 
 async def _whole(storage: Storage, piece: Piece) -> str | None:

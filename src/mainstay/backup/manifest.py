@@ -60,6 +60,8 @@ class Manifest(BaseModel):
     format: int = FORMAT
     id: str
     database: str
+    storage: str
+    """The storage that got the dump; other storages have copies of it."""
     name: str
     """What the database is called on its server."""
     taken_at: float

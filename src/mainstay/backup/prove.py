@@ -8,15 +8,12 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mainstay.backup.compare import Copy, Difference, Judgement, compare
-from mainstay.backup.fetch import Damaged, fetch
-from mainstay.backup.fingerprint import count_large_objects, count_tables, read_sequences
+from mainstay.backup.compare import Difference, Judgement, compare
+from mainstay.backup.fetch import Damaged, fetched
 from mainstay.backup.load import create_database, load_archive, load_roles
-from mainstay.backup.manifest import Manifest, ManifestError, Piece, load
+from mainstay.backup.look import look
+from mainstay.backup.manifest import Manifest, ManifestError, load
 from mainstay.backup.ports import BackupPorts
-from mainstay.backup.schema import read_schema
-from mainstay.backup.session import session
-from mainstay.backup.tables import list_tables
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
@@ -115,8 +112,8 @@ async def _prove(run: RunContext, ports: BackupPorts, storage: Storage, manifest
     psql = await asyncio.to_thread(ports.tools.psql)
     with ports.scratch.workspace() as space:
         _room(manifest, space.path)
-        roles = await _fetched(storage, manifest.globals, space.path / "globals.sql")
-        archive = await _fetched(storage, manifest.dump, space.path / "dump.pgc")
+        roles = await fetched(storage, manifest.globals, space.path / "globals.sql")
+        archive = await fetched(storage, manifest.dump, space.path / "dump.pgc")
         watch.lap("download")
         point("prove.downloaded")
         run.log(f"fetched {format_size(manifest.bytes)}, hashes match; restoring into {toolset}")
@@ -124,7 +121,7 @@ async def _prove(run: RunContext, ports: BackupPorts, storage: Storage, manifest
             dsn, notes = await _restored(run, server, manifest, psql, restore, roles, archive, space)
             watch.lap("restore")
             point("prove.restored")
-            copy = await _look(run, dsn, manifest, toolset, notes)
+            copy = await look(run, dsn, manifest, toolset.major, notes)
             watch.lap("compare")
     return Proven(compare(manifest, copy), str(toolset), watch.laps)
 
@@ -153,15 +150,6 @@ def _room(manifest: Manifest, folder: Path) -> None:
             f"no room to prove {manifest.database}: {format_size(needed)} are needed, {folder} has {format_size(free)}",
             hint="free some space, or set state_dir to a larger disk",
         )
-
-
-async def _fetched(storage: Storage, piece: Piece, file: Path) -> Path:
-    sink = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        await fetch(storage, piece, sink)
-    finally:
-        os.close(sink)
-    return file
 
 
 async def _restored(
@@ -195,38 +183,3 @@ async def _restored(
                 f"the proof could not be finished: {line}", hint="look at the disk and the memory"
             )
     return dsn, complaints
-
-
-async def _look(
-    run: RunContext, dsn: Dsn, manifest: Manifest, toolset: Toolset, complaints: list[str]
-) -> Copy:
-    async with session(dsn) as connection:
-        available = await (
-            await connection.execute("SELECT name::text FROM pg_available_extensions")
-        ).fetchall()
-        icu = await (
-            await connection.execute("SELECT FROM pg_collation WHERE collprovider = 'i' LIMIT 1")
-        ).fetchall()
-        roles = await (await connection.execute("SELECT rolname::text FROM pg_roles")).fetchall()
-        lacks = (manifest.schema_.extensions.keys() | {"ICU"}) - {name for (name,) in available}
-        listed = await list_tables(connection)
-        copy_of = {
-            "major": toolset.major,
-            "large_objects": await count_large_objects(dsn, connection),
-            "sequences": await read_sequences(dsn, connection),
-            "schema": await read_schema(dsn, connection),
-        }
-    wanted = [table for table in listed if table.key in manifest.tables]
-
-    def counted(done: int) -> None:
-        run.progress("comparing", done, len(wanted), "tables")
-
-    tables = await count_tables(dsn, wanted, on_table=counted)
-    return Copy(
-        tables=tables,
-        roles=frozenset(name for (name,) in roles),
-        listed=tuple(listed),
-        lacks=frozenset(lacks - {"ICU"} if icu else lacks),
-        complaints=tuple(complaints),
-        **copy_of,  # type: ignore[arg-type]
-    )

@@ -1,36 +1,31 @@
 """Taking a backup: one snapshot feeds pg_dump and, at the same time, the counts and checksums of every table."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import mainstay
 from mainstay.backup.dump import MAGIC, Meter, packed
-from mainstay.backup.fingerprint import count_large_objects, count_tables, read_sequences
-from mainstay.backup.manifest import DUMP, GLOBALS, Manifest, Piece, Server, load, save
+from mainstay.backup.fingerprint import Counted, count_large_objects, count_tables, read_sequences
+from mainstay.backup.manifest import DUMP, GLOBALS, Manifest, ManifestError, Piece, Server, load, save
 from mainstay.backup.ports import BackupPorts
-from mainstay.backup.schema import read_schema
+from mainstay.backup.schema import Schema, read_schema
 from mainstay.backup.session import LockBusy, one, session
 from mainstay.backup.settings import BackupSettings
 from mainstay.backup.snapshot import Snapshot, hold
 from mainstay.backup.tables import Table
 from mainstay.core.crash import point
-from mainstay.core.errors import MainstayError
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
 from mainstay.ports.objects.base import NotThere, Storage
 from mainstay.ports.postgres.dsn import Dsn, passfile
+from mainstay.ports.postgres.tls import forwarded
 from mainstay.ports.postgres.tools import Toolset
 from mainstay.ports.scratch import Workspace
 from mainstay.store import backups
 from mainstay.store.backups import Backup, BackupState
-
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
 
 ATTEMPTS = 3
 """How often a snapshot is begun anew because a lock stood in the way."""
@@ -47,10 +42,11 @@ FROM pg_catalog.pg_database WHERE datname = current_database()
 
 @dataclass(frozen=True)
 class Source:
-    """What is dumped with what: the database, its address, its settings, the programs, a place for a password file."""
+    """What is dumped with what. `near` is the address for PostgreSQL's programs, which may know no TLS."""
 
     database: str
     dsn: Dsn
+    near: Dsn
     settings: BackupSettings
     tools: Toolset
     server: Server
@@ -60,7 +56,7 @@ class Source:
     @property
     def env(self) -> dict[str, str]:
         """The environment for PostgreSQL's programs."""
-        return passfile(self.dsn, self.space.path)
+        return passfile(self.near, self.space.path)
 
 
 async def take(run: RunContext, ports: BackupPorts, database: str, place: str) -> Backup:
@@ -70,18 +66,32 @@ async def take(run: RunContext, ports: BackupPorts, database: str, place: str) -
     is made.
     """
     name = ports.backup(database).storages[0]
-    storage = ports.storage(name)
-    manifest = await _finished(storage, place) or await _take(run, ports, database, storage, place)
-    backup = record_of(manifest, name, place, run.id)
+    manifest = await finished(ports.storage(name), place)
+    if manifest is None:
+        manifest = await _take(run, ports, database, name, place)
+    return await record(ports, manifest, name, place, run.id)
+
+
+async def finished(storage: Storage, place: str) -> Manifest | None:
+    """Give the manifest of a backup that is complete; None when it is not, or not readable."""
+    try:
+        return await load(storage, place)
+    except (NotThere, ManifestError):
+        return None
+
+
+async def record(ports: BackupPorts, manifest: Manifest, storage: str, place: str, run: str) -> Backup:
+    """Write a backup that lies in a storage into the journal."""
+    backup = record_of(manifest, storage, place, run)
     await ports.store.write(lambda tx: backups.put(tx, backup))
     point("backup.recorded")
     return backup
 
 
 def record_of(manifest: Manifest, storage: str, place: str, run: str | None) -> Backup:
-    """Give the journal's row for a manifest in a storage. The same manifest elsewhere is another backup."""
+    """Give the journal's row for a manifest in a storage. A copy elsewhere is a backup of its own."""
     return Backup(
-        id=manifest.id,
+        id=manifest.id if storage == manifest.storage else f"{manifest.id}-{storage}",
         database=manifest.database,
         storage=storage,
         path=place,
@@ -96,23 +106,14 @@ def record_of(manifest: Manifest, storage: str, place: str, run: str | None) -> 
     )
 
 
-async def _finished(storage: Storage, place: str) -> Manifest | None:
-    """A backup that was finished before we were killed."""
-    try:
-        return await load(storage, place)
-    except (NotThere, MainstayError):
-        return None
-
-
-async def _take(run: RunContext, ports: BackupPorts, database: str, storage: Storage, place: str) -> Manifest:
+async def _take(run: RunContext, ports: BackupPorts, database: str, name: str, place: str) -> Manifest:
+    storage = ports.storage(name)
+    await storage.sweep(ports.clock.now(), place, age=0)  # nobody else writes there
     for attempt in range(ATTEMPTS):
         try:
-            with ports.scratch.workspace() as space:
-                source = await _source(ports, database, space)
-                run.log(
-                    f"{source.dsn}: PostgreSQL {source.server.version}, {format_size(source.server.bytes)}"
-                )
-                manifest = await _snapshot(run, ports, source, storage, place)
+            async with source(ports, database) as found:
+                run.log(f"{found.dsn}: PostgreSQL {found.server.version}, {format_size(found.server.bytes)}")
+                manifest = await _snapshot(run, ports, found, name, place)
             await save(storage, place, manifest)
             point("backup.manifest")
             return manifest
@@ -123,35 +124,41 @@ async def _take(run: RunContext, ports: BackupPorts, database: str, storage: Sto
     raise AssertionError("unreachable")
 
 
-async def _source(ports: BackupPorts, database: str, space: Workspace) -> Source:
+@asynccontextmanager
+async def source(ports: BackupPorts, database: str) -> AsyncIterator[Source]:
+    """Find out what is to be dumped and with which programs. Raises `PostgresError`, `ToolsError`."""
     dsn = ports.dsn(database)
     async with session(dsn) as connection:
         version, major, encoding, collate, ctype, size, superuser, standby = await one(connection, ABOUT)
+        info, encrypted = connection.info, connection.pgconn.ssl_in_use
+        host, port = info.host or info.hostaddr, info.port
     server = Server(
         version=version.split()[0], major=major, encoding=encoding, collate=collate, ctype=ctype,
         standby=standby, lsn="", bytes=size,
     )  # fmt: skip
     tools = await asyncio.to_thread(ports.tools.client, major)
-    return Source(database, dsn, ports.backup(database), tools, server, superuser, space)
+    with ports.scratch.workspace() as space:
+        async with AsyncExitStack() as stack:
+            near = dsn
+            if encrypted and not await asyncio.to_thread(tools.speaks_tls):
+                near = await stack.enter_async_context(forwarded(dsn, host, port, space))
+            yield Source(database, dsn, near, ports.backup(database), tools, server, superuser, space)
 
 
-async def _snapshot(
-    run: RunContext, ports: BackupPorts, source: Source, storage: Storage, place: str
-) -> Manifest:
+async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: str, place: str) -> Manifest:
     begun = ports.clock.monotonic()
     async with hold(source.dsn, source.settings.lock_timeout) as snapshot:
         taken_at = ports.clock.now()
         run.log(f"snapshot {snapshot.id} of {len(snapshot.tables)} tables, dumping with {source.tools}")
         sequences = await read_sequences(source.dsn, snapshot.connection)
-        parts = await both(
-            _pieces(run, source, snapshot, storage, place),
-            _contents(source, snapshot),
+        (dump, roles), contents = await both(
+            _pieces(run, source, snapshot, ports.storage(name), place), _contents(source, snapshot)
         )
-        (dump, roles), (tables, skipped, objects, schema) = parts
         after = await read_sequences(source.dsn, snapshot.connection)
     return Manifest(
         id=run.id,
         database=source.database,
+        storage=name,
         name=source.dsn.name or source.database,
         taken_at=taken_at,
         seconds=round(ports.clock.monotonic() - begun, 3),
@@ -161,11 +168,11 @@ async def _snapshot(
         mainstay=mainstay.__version__,
         dump=dump,
         globals=roles,
-        tables=dict(sorted(tables.items())),
-        skipped=skipped,
-        large_objects=objects,
+        tables=contents.tables,
+        skipped=contents.skipped,
+        large_objects=contents.large_objects,
         sequences={name: at for name, at in sequences.items() if after.get(name) == at},
-        schema_=schema,
+        schema_=contents.schema,
     )
 
 
@@ -194,7 +201,7 @@ async def _pieces(
     argv = [
         source.tools.program("pg_dump"), "--format=custom", "--compress=0", "--no-password",
         f"--snapshot={snapshot.id}", f"--lock-wait-timeout={int(PG_DUMP_LOCK * 1000)}",
-        *(f"--exclude-table-data={_pattern(name)}" for name in source.settings.exclude), "-d", source.dsn.public(),
+        *(f"--exclude-table-data={_pattern(name)}" for name in source.settings.exclude), "-d", source.near.public(),
     ]  # fmt: skip
     stream = packed(argv, source.env, meter, confirm=confirm, magic=MAGIC)
     dump = await _put(storage, f"{place}/{DUMP}", stream, meter, expected // 3)
@@ -208,7 +215,7 @@ async def _globals(source: Source, storage: Storage, place: str) -> Piece:
     meter = Meter()
     argv = [
         source.tools.program("pg_dumpall"), "--globals-only", "--no-password", "-l", source.dsn.name,
-        *(() if source.superuser else ("--no-role-passwords",)), "-d", source.dsn.public(),
+        *(() if source.superuser else ("--no-role-passwords",)), "-d", source.near.public(),
     ]  # fmt: skip
     return await _put(storage, f"{place}/{GLOBALS}", packed(argv, source.env, meter), meter, 0)
 
@@ -229,7 +236,17 @@ def _pattern(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
 
-async def _contents(source: Source, snapshot: Snapshot) -> tuple[Any, dict[str, str], Any, Any]:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the snapshot holds, read beside pg_dump."""
+
+    tables: dict[str, Counted]
+    skipped: dict[str, str]
+    large_objects: Counted
+    schema: Schema
+
+
+async def _contents(source: Source, snapshot: Snapshot) -> Contents:
     excluded = frozenset(source.settings.exclude)
     skipped: dict[str, str] = {}
     wanted: list[Table] = []
@@ -242,4 +259,4 @@ async def _contents(source: Source, snapshot: Snapshot) -> tuple[Any, dict[str, 
     schema = await read_schema(source.dsn, snapshot.connection)
     objects = await count_large_objects(source.dsn, snapshot.connection)
     tables = await count_tables(source.dsn, wanted, snapshot.join)
-    return tables, dict(sorted(skipped.items())), objects, schema
+    return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema)

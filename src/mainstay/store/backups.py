@@ -95,6 +95,12 @@ def deleted(tx: Tx, id: str, now: float) -> None:
     tx.signal(TOPIC)
 
 
+def judge(tx: Tx, id: str, state: BackupState) -> None:
+    """Change what is thought of a backup."""
+    tx.run("backups.judge", id=id, state=state.value)
+    tx.signal(TOPIC)
+
+
 def prove(tx: Tx, proof: Proof) -> None:
     """Keep a proof and let the backup's state follow it."""
     values = asdict(proof) | {"detail": json.dumps(proof.detail), "verdict": proof.verdict.value}

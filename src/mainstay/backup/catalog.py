@@ -1,0 +1,136 @@
+"""What lies in the storages and what the journal knows of it, brought together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mainstay.backup.manifest import MANIFEST, ManifestError, database_folder, load
+from mainstay.backup.ports import BackupPorts
+from mainstay.backup.retain import Candidate, Plan, plan
+from mainstay.backup.take import record_of
+from mainstay.core.crash import point
+from mainstay.core.errors import MainstayError
+from mainstay.core.run import RunState
+from mainstay.ports.objects.base import DAY, Entry, Storage
+from mainstay.store import backups
+from mainstay.store.backups import Backup, BackupState
+
+ENDED = {state.value for state in RunState if state.ended}
+
+
+@dataclass
+class Place:
+    """A folder in which a run left something."""
+
+    path: str
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has a manifest; without one it is no backup."""
+        return any(entry.path == f"{self.path}/{MANIFEST}" for entry in self.entries)
+
+    @property
+    def run(self) -> str:
+        """The run that made it."""
+        return self.path.rpartition("-")[2]
+
+
+async def survey(storage: Storage, database: str) -> list[Place]:
+    """Give every folder with something of a database in a storage. Raises `StorageError`."""
+    places: dict[str, Place] = {}
+    home = database_folder(database)
+    async for entry in storage.list(home):
+        name = entry.path.removeprefix(f"{home}/").split("/")[0]
+        places.setdefault(name, Place(f"{home}/{name}")).entries.append(entry)
+    return list(places.values())
+
+
+async def sweep_orphans(ports: BackupPorts, database: str, name: str, current: str) -> int:
+    """Delete what runs left that ended without a manifest; give how many folders. `current` is the run that asks."""
+    swept = 0
+    for place in await survey(ports.storage(name), database):
+        if place.complete or place.run == current:
+            continue
+        state = await ports.store.read(lambda tx, run=place.run: backups.run_state(tx, run))  # type: ignore[misc]
+        newest = max(entry.modified for entry in place.entries)
+        if state in ENDED or (state is None and ports.clock.now() - newest > DAY):
+            await _delete(ports.storage(name), place.entries)
+            swept += 1
+    return swept
+
+
+async def adopt(ports: BackupPorts, database: str, name: str) -> list[Backup]:
+    """Record the backups in a storage that the journal does not know, as taken; for a journal that was lost.
+
+    Folders whose manifest cannot be read are left alone. Raises `StorageError`.
+    """
+    found: list[Backup] = []
+    for place in await survey(ports.storage(name), database):
+        known = await ports.store.read(lambda tx, path=place.path: backups.at(tx, name, path))  # type: ignore[misc]
+        if not place.complete or (known is not None and known.deleted_at is None):
+            continue
+        try:
+            manifest = await load(ports.storage(name), place.path)
+        except ManifestError:
+            continue
+        backup = record_of(manifest, name, place.path, None)
+        await ports.store.write(lambda tx, backup=backup: backups.put(tx, backup))  # type: ignore[misc]
+        found.append(backup)
+    return found
+
+
+async def retention(ports: BackupPorts, database: str, name: str) -> tuple[Plan, dict[str, Backup]]:
+    """Say which backups of a database may go from a storage, and give those that are there by their id.
+
+    Only what really lies there counts: a proven backup that somebody deleted protects nothing.
+    """
+    settings = ports.backup(database)
+    there = {place.path for place in await survey(ports.storage(name), database) if place.complete}
+    known = await ports.store.read(lambda tx: backups.of(tx, database))
+    present = {each.id: each for each in known if each.storage == name and each.path in there}
+    candidates = [Candidate(each.id, each.taken_at, each.state) for each in present.values()]
+    zone = settings.timezone or ports.timezone
+    return plan(candidates, settings.keep, ports.clock.now(), zone), present
+
+
+async def vanished(ports: BackupPorts, database: str, name: str) -> list[Backup]:
+    """Give the backups that the journal knows and the storage has not; they are marked as failed."""
+    there = {place.path for place in await survey(ports.storage(name), database) if place.complete}
+    known = await ports.store.read(lambda tx: backups.of(tx, database))
+    lost = [each for each in known if each.storage == name and each.path not in there]
+    for each in lost:
+        if each.state is not BackupState.FAILED:
+            await ports.store.write(lambda tx, lost=each.id: backups.judge(tx, lost, BackupState.FAILED))  # type: ignore[misc]
+    return lost
+
+
+async def delete(ports: BackupPorts, backup: Backup) -> None:
+    """Delete a backup's objects, the manifest first, then its record. Repeating it is safe. Raises `StorageError`."""
+    storage = ports.storage(backup.storage)
+    entries = [entry async for entry in storage.list(backup.path)]
+    await _delete(storage, sorted(entries, key=lambda entry: not entry.path.endswith(f"/{MANIFEST}")))
+    await ports.store.write(lambda tx: backups.deleted(tx, backup.id, ports.clock.now()))
+
+
+async def forget(ports: BackupPorts, id: str) -> Backup:
+    """Delete one backup by hand. Raises `MainstayError` when it is the last proven one of its storage."""
+    backup = await ports.store.read(lambda tx: backups.get(tx, id))
+    if backup is None or backup.deleted_at is not None:
+        raise MainstayError(f"there is no backup {id}", hint="mainstay backup list")
+    others = await ports.store.read(lambda tx: backups.of(tx, backup.database))
+    proven = [
+        each.id for each in others if each.storage == backup.storage and each.state is BackupState.PROVEN
+    ]
+    if proven == [id]:
+        raise MainstayError(
+            f"{id} is the last proven backup of {backup.database} in {backup.storage}",
+            hint="prove another one first",
+        )
+    await delete(ports, backup)
+    return backup
+
+
+async def _delete(storage: Storage, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        await storage.delete(entry.path)
+        point("retain.deleted")
