@@ -134,5 +134,5 @@ def test_dev_explains_itself() -> None:
     done = subprocess.run(["sh", ROOT / "dev"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    for command in ("demo", "test", "check", "bench", "docs"):
-        assert f"\n  {command} " in done.stderr
+    for name in ("demo", "test", "check", "bench", "docs"):
+        assert f"\n  {name} " in done.stderr
