@@ -68,12 +68,16 @@ class House:
 
     async def die(self, node: Node) -> None:
         """Let a node die within this process: it beats no more, says nothing, and the kernel closes its lock."""
-        self._stops.remove(node.stop)
+        self.forget(node)
         for task in list(node._tasks):
             task.cancel()
         assert node._lock is not None
         os.close(node._lock)
         node._lock = None
+
+    def forget(self, node: Node) -> None:
+        """Do not stop a node at the end."""
+        self._stops.remove(node.stop)
 
     async def runner(
         self,
@@ -110,6 +114,5 @@ class House:
         for stop in reversed(self._stops):
             closing = asyncio.ensure_future(stop())
             while not closing.done():
-                await self.clock.advance(60)
+                await self.clock.advance(1)
             await closing
-

@@ -35,7 +35,7 @@ FIRST_PAUSE = 15.0
 STOP_GRACE = 10.0
 """Seconds that a stopped job gets to clean up."""
 DEATHS = 10
-"""After so many changes of owner a run is taken for the one that kills its processes."""
+"""After so many a run is taken for what kills its owners."""
 STRANGE_AFTER = 60.0
 """Seconds after which a waiting run whose job is not configured is parked."""
 
@@ -69,7 +69,7 @@ class Runner:
         self.jobs = jobs
         self._store = store
         self._clock = clock
-        self._node = node
+        self.node = node
         self._ports = ports
         self._hooks = hooks
         self._max_parallel = max_parallel
@@ -109,7 +109,7 @@ class Runner:
         key = f"{job}:manual:{new_id(now)}"
 
         def ask(tx: Tx) -> tuple[Run, Begun | None]:
-            run = enqueue(tx, job, key=key, due_at=now, now=now, args=args, why=why, owner=self._node.id)
+            run = enqueue(tx, job, key=key, due_at=now, now=now, args=args, why=why, owner=self.node.id)
             return run, self._take(tx, run)
 
         self._taking += 1
@@ -179,8 +179,8 @@ class Runner:
 
         def look(tx: Tx) -> tuple[set[tuple[str, int]], float | None, bool]:
             now = self._clock.now()
-            at = runs.next_at(tx, self._node.id, names, now) if free > 0 else None
-            return runs.owned(tx, self._node.id), at, self._serving and self._untidy(tx, now)
+            at = runs.next_at(tx, self.node.id, names, now) if free > 0 else None
+            return runs.owned(tx, self.node.id), at, self._serving and self._untidy(tx, now)
 
         owned, at, untidy = await self._store.read(look)
         await self._see_to(owned, known)
@@ -206,12 +206,7 @@ class Runner:
         """Release what the journal says is ours but nobody here works on: an answer got lost on its way."""
         for run_id, fence in strays:
             run = runs.get(tx, run_id)
-            if (
-                run is not None
-                and run.owner == self._node.id
-                and run.fence == fence
-                and runs.release(tx, run)
-            ):
+            if run is not None and run.owner == self.node.id and run.fence == fence and runs.release(tx, run):
                 tx.signal("runs")
 
     def _untidy(self, tx: Tx, now: float) -> bool:
@@ -227,7 +222,7 @@ class Runner:
             error = f"the job {stranger.job} is not in the configuration any more"
             if runs.close(tx, stranger.id, RunState.PARKED, now, error=error):
                 self._tell(tx, runs.require(tx, stranger.id))
-        taken = runs.claim(tx, self._node.id, self.jobs, now, free) if not self._stopping else []
+        taken = runs.claim(tx, self.node.id, self.jobs, now, free) if not self._stopping else []
         if taken:
             tx.signal("runs")
         return [begun for run in taken if (begun := self._open(tx, run)) is not None]
@@ -248,7 +243,7 @@ class Runner:
                 self._leave_out(tx, run_id, busy)
         if run.next_try_at is not None and run.next_try_at > now:
             return None
-        taken = runs.take(tx, run.id, run.job, self._node.id, now)
+        taken = runs.take(tx, run.id, run.job, self.node.id, now)
         if taken is None:
             return None
         tx.signal("runs")
@@ -258,6 +253,10 @@ class Runner:
         """Compare the plan that the run began with and today's; None when it cannot go on."""
         steps = tuple(self.jobs[run.job].steps)
         memo = runs.steps(tx, run.id)
+        if (deaths := runs.deaths(tx, run.id)) >= DEATHS:
+            error = f"given up: {deaths} processes died while they ran it"
+            self._end(tx, run, Ending(RunState.FAILED, error))
+            return None
         if not run.plan and not memo:
             runs.plan(tx, run.id, steps)
             return Begun(replace(run, plan=steps), memo)
@@ -265,10 +264,6 @@ class Runner:
             was, now = ", ".join(run.plan) or "none", ", ".join(steps) or "none"
             error = f"its steps have changed while it was unfinished: they were {was} and are {now}"
             self._end(tx, run, Ending(RunState.PARKED, error))
-            return None
-        if run.fence - run.attempt >= DEATHS:
-            error = f"given up: it changed its owner {run.fence - run.attempt} times without ending"
-            self._end(tx, run, Ending(RunState.FAILED, error))
             return None
         return Begun(run, memo)
 
@@ -291,7 +286,9 @@ class Runner:
                 crash.point("engine.before_end")
                 await self._finish(context, ending)
             if context.lost:
-                logger.info("run %s of %s was ended or has another owner; left alone", context.id, context.job)
+                logger.info(
+                    "run %s of %s was ended or has another owner; left alone", context.id, context.job
+                )
         except Exception:
             logger.exception("run %s of %s could not be carried out", context.id, context.job)
         finally:
@@ -332,7 +329,7 @@ class Runner:
             if ending.state is RunState.QUEUED:
                 return runs.release(tx, run)
             if again:
-                reserved = self._node.id if context.listener else None
+                reserved = self.node.id if context.listener else None
                 return runs.later(tx, run, self._clock.now() + pause, ending.error or "", reserved)
             self._end(tx, run, ending)
             return True

@@ -86,6 +86,12 @@ def take(tx: Tx, run_id: str, job: str, node: str, now: float) -> Run | None:
     return get(tx, run_id)
 
 
+def deaths(tx: Tx, run_id: str) -> int:
+    """Say how many owners died while they had the run."""
+    row = tx.one("runs.deaths", id=run_id)
+    return int(row["deaths"]) if row else 0
+
+
 def left_out(tx: Tx, jobs: Iterable[str], now: float) -> list[tuple[str, str]]:
     """Give (run, busy run) for first tries that are due while their job is busy."""
     rows = tx.all("runs.left_out", jobs=json.dumps(sorted(jobs)), now=now)

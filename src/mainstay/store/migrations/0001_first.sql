@@ -60,7 +60,8 @@ CREATE TABLE run (
     summary     TEXT NOT NULL DEFAULT '',
     outcome     TEXT NOT NULL DEFAULT '{}',
     error       TEXT,
-    progress    TEXT
+    progress    TEXT,
+    deaths      BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX run_job ON run (job, due_at);
 -- Two runs of one job never run at once, whatever the code believes.

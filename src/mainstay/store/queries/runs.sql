@@ -8,6 +8,10 @@ ON CONFLICT (key) DO NOTHING;
 -- One run.
 SELECT * FROM run WHERE id = :id;
 
+-- name: deaths
+-- How many owners died with it.
+SELECT deaths FROM run WHERE id = :id;
+
 -- name: by_key
 -- The run of a key.
 SELECT * FROM run WHERE key = :key;
@@ -161,8 +165,9 @@ SELECT id FROM run
 
 -- name: free
 -- Free an orphan: the next owner has a higher fence; the try does not count, for it did not end.
-UPDATE run SET attempt = attempt - (CASE state WHEN 'running' THEN 1 ELSE 0 END), state = 'queued', owner = NULL,
-       fence = fence + 1, progress = NULL
+UPDATE run SET attempt = attempt - (CASE state WHEN 'running' THEN 1 ELSE 0 END),
+       deaths = deaths + (CASE state WHEN 'running' THEN 1 ELSE 0 END),
+       state = 'queued', owner = NULL, fence = fence + 1, progress = NULL
  WHERE id = :id AND state IN ('queued', 'running') AND owner IS NOT NULL
    AND owner NOT IN (SELECT id FROM node);
 
@@ -173,6 +178,8 @@ UPDATE run SET state = :state, finished_at = :now, summary = :summary, error = :
 
 -- name: reopen
 -- Queue an ended or parked run again, from its last finished step or from the beginning.
-UPDATE run SET state = 'queued', attempt = 0, owner = NULL, fence = fence + 1, finished_at = NULL, error = NULL,
-       summary = '', outcome = '{}', next_try_at = NULL, started_at = CASE WHEN :anew = 1 THEN NULL ELSE started_at END
+UPDATE run SET state = 'queued', attempt = 0, deaths = 0, owner = NULL, fence = fence + 1, finished_at = NULL,
+       error = NULL, summary = '', outcome = '{}', next_try_at = NULL,
+       started_at = CASE WHEN :anew = 1 THEN NULL ELSE started_at END,
+       plan = CASE WHEN :anew = 1 THEN '[]' ELSE plan END
  WHERE id = :id AND state IN ('failed', 'parked', 'cancelled');
