@@ -20,17 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--home",
         metavar="DIRECTORY",
         type=Path,
-        help="where everything lies, emptied at the start (default: mainstay-demo in the directory for temporary files)",
+        help="where everything lies, emptied at the start (default: a temporary directory)",
     )
 
 
 def run(ctx: Context, args: argparse.Namespace) -> int:
     """Play the demonstration."""
-    import tempfile
-
     from rich.console import Console
 
     from mainstay.demo import command
 
-    home = (args.home or Path(tempfile.gettempdir()) / "mainstay-demo").absolute()
-    return command.run(home, args.once, args.json, Console(stderr=True), Console())
+    return command.run(args.home, args.once, args.json, Console(stderr=True), Console())

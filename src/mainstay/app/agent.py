@@ -1,0 +1,111 @@
+"""The agent process: asks the checks, runs the jobs, opens incidents, sends what is owed."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mainstay.app.compose import App, open_app
+from mainstay.config import load
+from mainstay.config.model import Config
+from mainstay.core.errors import ConfigError, MainstayError
+from mainstay.core.incident import Severity
+from mainstay.core.service import Process
+from mainstay.engine.lease import Lease
+from mainstay.engine.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+CONFIG_CONDITION = "config"
+
+
+async def serve(path: Path) -> None:
+    """Serve until SIGTERM; read the file anew at SIGHUP and go on with the old plan when it is wrong."""
+    wishes: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(sign, wishes.put_nowait, sign)
+    config: Config | None = load(path)
+    while config is not None:
+        config = await _serve_one(config, path, wishes)
+
+
+async def _serve_one(config: Config, path: Path, wishes: "asyncio.Queue[signal.Signals]") -> Config | None:
+    """Serve one configuration; give the next one, or None when it is time to end."""
+    async with open_app(config, role="agent") as app:
+        await app.store.write(lambda tx: app.desk.clear_condition(tx, CONFIG_CONDITION, "the file is right"))
+        async with _working(app) as work:
+            while not work.done():
+                wish = asyncio.ensure_future(wishes.get())
+                await asyncio.wait({wish, work}, return_when=asyncio.FIRST_COMPLETED)
+                if not wish.done():
+                    wish.cancel()
+                    break
+                if wish.result() is not signal.SIGHUP:
+                    return None
+                fresh = await _read_anew(app, path)
+                if fresh is not None:
+                    return fresh
+        work.result()
+    return None
+
+
+async def _read_anew(app: App, path: Path) -> Config | None:
+    try:
+        return load(path)
+    except ConfigError as fault:
+        words = str(fault)
+        logger.error("the new configuration is wrong, the old one stays in force: %s", words)
+        await app.store.write(
+            lambda tx: app.desk.raise_condition(
+                tx,
+                CONFIG_CONDITION,
+                service="mainstay",
+                severity=Severity.WARNING,
+                title="The changed configuration is wrong; the old one stays in force",
+                detail=words,
+                hint="mainstay config check",
+            )
+        )
+        return None
+
+
+@asynccontextmanager
+async def _working(app: App) -> "AsyncIterator[asyncio.Task[None]]":
+    await _start_processes(app)
+    work = asyncio.create_task(_work(app))
+    try:
+        yield work
+    finally:
+        await app.runner.stop()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+async def _work(app: App) -> None:
+    """Everything the agent does, side by side; one part that falls over ends all, and the supervisor starts anew."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(app.runner.serve())
+        tasks.create_task(Scheduler(app.store, app.clock, app.jobs, app.config.timezone).serve())
+        tasks.create_task(_watch(app))
+        for sender in app.senders():
+            tasks.create_task(sender.run())
+
+
+async def _watch(app: App) -> None:
+    """Ask the checks while this node holds the role; with several nodes on one journal one of them does."""
+    async with Lease(app.store, app.clock, app.node, "checks") as lease:
+        await lease.keep(app.watch.serve)
+
+
+async def _start_processes(app: App) -> None:
+    """Start the services that mainstay itself runs and that do not run."""
+    for name, service in app.config.services.items():
+        if isinstance(service.runs_on, Process):
+            try:
+                if await app.controls[name].ensure_running():
+                    logger.info("started %s", name)
+            except MainstayError as fault:
+                logger.error("cannot start %s: %s", name, fault)

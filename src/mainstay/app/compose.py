@@ -1,0 +1,217 @@
+"""Puts the rooms together: one `App` per process, made from one configuration."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mainstay.backup.jobs import BackupPostgres, ProveBackup
+from mainstay.backup.ports import BackupPorts
+from mainstay.backup.settings import BackupSettings
+from mainstay.config.model import Config
+from mainstay.core.check import Result
+from mainstay.core.errors import ConfigError
+from mainstay.core.incident import Severity
+from mainstay.core.job import Job
+from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPrune
+from mainstay.engine.node import Node
+from mainstay.engine.runner import Runner
+from mainstay.engine.watch import Watch, Watched
+from mainstay.incidents.desk import Desk
+from mainstay.incidents.from_run import hook
+from mainstay.incidents.machine import Rules
+from mainstay.incidents.outbox import Sender
+from mainstay.incidents.recorder import Recorder
+from mainstay.incidents.routing import Channel, Routing
+from mainstay.playbooks.heal import Heal, HealPorts, HealTarget
+from mainstay.playbooks.reaction import job_of, reaction
+from mainstay.ports.clock import Clock, SystemClock
+from mainstay.ports.place import LocalPlace
+from mainstay.ports.postgres.tools import Tools
+from mainstay.ports.resolver import Resolver
+from mainstay.ports.scratch import Scratch
+from mainstay.ports.services import ServiceControl, control_for
+from mainstay.store import outbox
+from mainstay.store.base import Store
+from mainstay.store.open import open_store, sqlite_path
+
+MESSAGES_KEPT = 90 * 86400.0
+"""Seconds for which delivered messages are remembered."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class App:
+    """Everything one process needs. `node` owns work only in processes that run jobs."""
+
+    config: Config
+    clock: Clock
+    store: Store
+    node: Node
+    jobs: dict[str, Job]
+    runner: Runner
+    recorder: Recorder
+    watch: Watch
+    controls: dict[str, ServiceControl]
+    ports: Mapping[type, object]
+
+    def port(self, kind: type[T]) -> T:
+        """Give a room's ports, as jobs are given them."""
+        found = self.ports[kind]
+        assert isinstance(found, kind)  # noqa: S101 - it is keyed by its own type
+        return found
+
+    @property
+    def desk(self) -> Desk:
+        """Where incidents change."""
+        return self.recorder.desk
+
+    def senders(self) -> list[Sender]:
+        """Make one sender per channel."""
+        return [
+            Sender(self.store, self.clock, self.desk, name, notifier, owner=self.node.id)
+            for name, notifier in self.config.notify.items()
+        ]
+
+
+@asynccontextmanager
+async def open_app(config: Config, clock: Clock | None = None, role: str = "cli") -> AsyncIterator[App]:
+    """Open the journal, become a node, put everything together; close it in order at the end.
+
+    `role` names the process in the journal: `agent`, `web` or `cli`.
+    """
+    clock = clock or SystemClock()
+    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        store = await open_store(config.journal_url, clock)
+        stack.push_async_callback(store.close)
+        node = Node(store, clock, config.state_dir, role)
+        await node.start()
+        stack.push_async_callback(node.stop)
+        yield _compose(config, clock, store, node)
+
+
+def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
+    jobs = jobs_of(config)
+    controls = _controls(config)
+    recorder = _recorder(config, clock, store)
+    watch = Watch(
+        clock,
+        LocalPlace(clock, Resolver(clock)),
+        [Watched(*each) for each in config.checks()],
+        recorder.record,
+        config.watch,
+    )
+    heal = _heal_ports(config, clock, store, controls, watch, recorder.desk)
+    ports = _ports(config, clock, store, heal)
+    hooks = [hook(recorder.desk, lambda job: _severity(job, jobs))]
+    runner = Runner(store, clock, node, jobs, ports, hooks)
+    return App(config, clock, store, node, jobs, runner, recorder, watch, controls, ports)
+
+
+def jobs_of(config: Config) -> dict[str, Job]:
+    """Make every job by its name: those that databases and the journal need, then those under `jobs:`."""
+    jobs: dict[str, Job] = {}
+    for name, database in config.databases.items():
+        if database.backup is None:
+            continue
+        jobs |= _database_jobs(name, database.backup)
+    for name, service in config.services.items():
+        if service.heal is not None:
+            jobs[job_of(name)] = Heal()
+    jobs["journal_backup"] = JournalBackup()
+    jobs["journal_prune"] = JournalPrune()
+    for name, job in config.jobs.items():
+        if name in jobs and type(jobs[name]) is not type(job):
+            raise ConfigError(
+                f"jobs.{name}: this name belongs to a job of mainstay's own", hint="choose another"
+            )
+        jobs[name] = job
+    return jobs
+
+
+def _database_jobs(name: str, backup: BackupSettings) -> dict[str, Job]:
+    proofs = None if backup.prove == "each" else backup.prove
+    zone, limit = backup.timezone, backup.timeout
+    return {
+        f"backup:{name}": BackupPostgres(database=name, at=backup.at, timezone=zone, timeout=limit),
+        f"prove:{name}": ProveBackup(database=name, at=proofs, timezone=zone, timeout=limit),
+    }
+
+
+def _severity(job: str, jobs: Mapping[str, Job]) -> Severity:
+    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup)
+    return Severity.CRITICAL if critical else Severity.WARNING
+
+
+def _recorder(config: Config, clock: Clock, store: Store) -> Recorder:
+    channels = [Channel(name, notifier.when) for name, notifier in config.notify.items()]
+    targets = {name: service.heal for name, service in config.services.items() if service.heal}
+    return Recorder(
+        store,
+        clock,
+        Routing(channels, dashboard_url(config)),
+        reactions=[reaction(targets, clock)],
+        rules={name: _rules(name, config) for name in config.services},
+    )
+
+
+def dashboard_url(config: Config) -> str:
+    """Give the address of the dashboard for people: the configured one, else where it listens."""
+    host = config.web.host if config.web.host not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104
+    return config.web.url or f"http://{host}:{config.web.port}"
+
+
+def _rules(name: str, config: Config) -> Rules:
+    service = config.services[name]
+    warn_after = service.warn_after if service.warn_after is not None else config.watch.warn_after
+    return Rules(
+        critical=service.critical,
+        title=service.title,
+        warn_after=warn_after,
+        oks=config.watch.recover_after,
+    )
+
+
+def _controls(config: Config) -> dict[str, ServiceControl]:
+    return {
+        name: control_for(name, service.runs_on, config.state_dir, config.file.parent)
+        for name, service in config.services.items()
+        if service.runs_on is not None
+    }
+
+
+def _heal_ports(
+    config: Config,
+    clock: Clock,
+    store: Store,
+    controls: Mapping[str, ServiceControl],
+    watch: Watch,
+    desk: Desk,
+) -> HealPorts:
+    async def probe(service: str) -> list[Result]:
+        return await watch.once([check for check, owner, _ in config.checks() if owner == service])
+
+    targets = {
+        name: HealTarget(controls[name], service.heal, tuple(service.depends_on))
+        for name, service in config.services.items()
+        if name in controls and service.heal is not None
+    }
+    return HealPorts(targets, probe, store, clock, desk)
+
+
+def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[type, object]:
+    scratch = Scratch(config.state_dir / "scratch")
+    tools = Tools(npm=config.state_dir / "npm")
+    backup = BackupPorts(store, clock, config.storage, config.databases, scratch, tools, config.timezone)
+    path = sqlite_path(config.journal_url) if store.dialect == "sqlite" else None
+    prunes = (lambda tx, now: outbox.forget(tx, now - MESSAGES_KEPT),)
+    journal = JournalPorts(store, path, config.state_dir / "journal-copies", prunes)
+    return {
+        Store: store,
+        Clock: clock,
+        BackupPorts: backup,
+        HealPorts: heal,
+        JournalPorts: journal,
+    }

@@ -1,0 +1,81 @@
+"""What the dashboard may know of the configuration: names and words."""
+
+from collections.abc import Mapping
+
+from mainstay.config.model import Config, ServiceSettings
+from mainstay.core.job import Job
+from mainstay.core.secret import redact
+from mainstay.core.service import Process, Unit
+from mainstay.web.plan import (
+    ChannelPlan,
+    CheckPlan,
+    DatabasePlan,
+    JobPlan,
+    Plan,
+    ServicePlan,
+    StoragePlan,
+)
+
+
+def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
+    """Make the dashboard's plan from the configuration and the jobs made of it."""
+    return Plan(
+        name=config.name,
+        title=config.title or config.name,
+        timezone=config.timezone,
+        services=_services(config),
+        databases=tuple(_database(name, config, jobs) for name in config.databases),
+        jobs=tuple(_job(name, job, config.timezone) for name, job in jobs.items()),
+        channels=tuple(
+            ChannelPlan(name, notifier.type_name, notifier.when) for name, notifier in config.notify.items()
+        ),
+        storages=tuple(
+            StoragePlan(name, storage.type_name, redact(storage.target()))
+            for name, storage in config.storage.items()
+        ),
+    )
+
+
+def _services(config: Config) -> tuple[ServicePlan, ...]:
+    checks: dict[str, list[CheckPlan]] = {name: [] for name in config.services}
+    for key, service, check in config.checks():
+        name = key.partition("/")[2]
+        checks[service].append(CheckPlan(key, name, redact(check.target()), check.every))
+    return tuple(_service(name, settings, tuple(checks[name])) for name, settings in config.services.items())
+
+
+def _service(name: str, settings: ServiceSettings, checks: tuple[CheckPlan, ...]) -> ServicePlan:
+    return ServicePlan(
+        name=name,
+        title=settings.title or name,
+        critical=settings.critical,
+        checks=checks,
+        runs_on=_runs_on(settings.runs_on),
+        heal=settings.heal.explain() if settings.heal else None,
+        attempts=settings.heal.attempts if settings.heal else None,
+    )
+
+
+def _runs_on(runs_on: Process | Unit | None) -> str | None:
+    if isinstance(runs_on, Process):
+        return f"process {redact(' '.join(runs_on.command))}"
+    return f"{runs_on.kind} {runs_on.name}" if runs_on else None
+
+
+def _database(name: str, config: Config, jobs: Mapping[str, Job]) -> DatabasePlan:
+    backup = config.databases[name].backup
+    if backup is None:
+        return DatabasePlan(name, storage="")
+    backup_job, prove_job = f"backup:{name}", f"prove:{name}"
+    return DatabasePlan(
+        name=name,
+        storage=", ".join(backup.storages),
+        keep=backup.keep.explain(),
+        backup_job=backup_job if backup_job in jobs else None,
+        prove_job=prove_job if prove_job in jobs else None,
+    )
+
+
+def _job(name: str, job: Job, timezone: str) -> JobPlan:
+    title = (type(job).__doc__ or job.type_name).strip().splitlines()[0]
+    return JobPlan(name, title, job.schedule(timezone), job.timeout)
