@@ -121,7 +121,7 @@ def _print_due(ctx: Context, times: dict[str, dict[str, object]], timezone: str)
     zone, now = zone_of(timezone), ctx.clock.now()
     ctx.out.print("")
     ctx.out.print(("When jobs are due", "bold"), (f"  times in {timezone}", "dim"))
-    rows: list[list["str | Text"]] = []
+    rows: list[list[str | Text]] = []
     for name, facts in times.items():
         due = facts["next"]
         dates = ", ".join(moment(at, zone, now) for at in due) if isinstance(due, list) else ""

@@ -1,0 +1,79 @@
+"""Does jobs in this process, one after the other, and tells how they ended."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mainstay.cli.context import Context, run_async
+from mainstay.cli.live import Narrator, narrator, on_progress
+from mainstay.cli.marks import RUNS
+from mainstay.cli.words import span
+from mainstay.core.errors import MainstayError
+
+if TYPE_CHECKING:
+    from mainstay.app import App
+    from mainstay.config.model import Config
+    from mainstay.core.run import Run
+
+Wish = tuple[str, Mapping[str, Any]]
+"""A job's name and the arguments of the run."""
+
+
+def do(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> int:
+    """Do the jobs; one failing does not stop the others. Gives the exit code: 1 when one has not been done."""
+    runs = run_async(_all(ctx, config, wishes))
+    if ctx.out.json:
+        ctx.out.data({"runs": [_plain(run) for run in runs]})
+    return 0 if all(run.state == "done" for run in runs) else 1
+
+
+async def _all(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]":
+    done = []
+    async with ctx.app(config) as app:
+        try:
+            for job, args in wishes:
+                with narrator(ctx.out, job) as told:
+                    run = await _one(app, job, args, told)
+                done.append(run)
+                if not ctx.out.json:
+                    tell(ctx, run)
+        finally:
+            # What Ctrl-C left unfinished goes on in the agent, or at the next `mainstay up`.
+            await app.runner.stop()
+    return done
+
+
+async def _one(app: "App", job: str, args: Mapping[str, Any], told: Narrator) -> "Run":
+    from mainstay.cli.people import who
+
+    return await app.runner.run_now(
+        job, args, f"by {who()}", lambda progress: on_progress(told, progress), told.log
+    )
+
+
+def tell(ctx: Context, run: "Run") -> None:
+    """Say how a run ended."""
+    symbol, word, style = RUNS[run.state]
+    took = span(run.finished_at - run.started_at) if run.finished_at and run.started_at else ""
+    told = run.error if run.state != "done" and run.error else run.summary
+    ctx.out.print(
+        (f"{symbol} ", style), (run.job, "bold"), (f" {word}", style), f"  {told}", (f"  {took}", "dim")
+    )
+
+
+def known(config: "Config", job: str) -> str:
+    """Give a job's name back if there is such a job. Raises `MainstayError` with what was probably meant."""
+    from mainstay.app.compose import jobs_of
+    from mainstay.cli.parser import closest
+
+    jobs = jobs_of(config)
+    if job not in jobs:
+        guess = closest(job, list(jobs))
+        hint = f"did you mean {guess}?" if guess else f"jobs: {', '.join(jobs)}"
+        raise MainstayError(f"there is no job {job}", hint=hint)
+    return job
+
+
+def _plain(run: "Run") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(run), "state": str(run.state), "plan": list(run.plan)}
