@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,12 @@ def tracked_files(root: Path) -> list[Path]:
     return [root / name for name in names if name and (root / name).is_file()]
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed once for all rules."""
+    return ast.parse(path.read_text())
+
+
 def long_modules(root: Path) -> Iterator[str]:
     """Modules with more than LONGEST_MODULE lines."""
     for path in python_files(root):
@@ -82,7 +89,7 @@ def long_modules(root: Path) -> Iterator[str]:
 def long_functions(root: Path) -> Iterator[str]:
     """Functions with more than LONGEST_FUNCTION lines, the docstring not counted."""
     for path in python_files(root):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST_FUNCTION:
                 where = f"{path.relative_to(root)}:{node.lineno}"
                 yield f"{where}: {node.name} has {length(node)} lines, {LONGEST_FUNCTION} at most. hint: split it"
@@ -119,7 +126,7 @@ def forbidden_words(root: Path) -> Iterator[str]:
 def impure_core(root: Path) -> Iterator[str]:
     """Imports of `core` beyond the standard library, pydantic and cronsim; and of the library's doors to the world."""
     for path in sorted((root / "src/mainstay/core").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)):
             for name in imported(node):
                 top = name.split(".")[0]
                 if top not in CORE_MAY_IMPORT or (top in CORE_MUST_NOT and name not in PURE):
@@ -129,7 +136,7 @@ def impure_core(root: Path) -> Iterator[str]:
 
 def calls(path: Path) -> Iterator[tuple[ast.Call, tuple[str, str]]]:
     """Every call in a file with (module or object, name); a plain name has no object."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name):
                 yield node, ("", node.func.id)
