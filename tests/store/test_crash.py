@@ -104,6 +104,17 @@ def test_killed_at_any_instant_nothing_acknowledged_is_lost(tmp_path: Path) -> N
     assert acknowledged <= kept(journal.path or tmp_path)
 
 
+async def test_killed_clients_of_a_server_lose_nothing(journal: Journal) -> None:
+    acknowledged: set[str] = set()
+    for number in range(4):
+        with scribe(journal, "write", f"a{number}") as child:
+            child.hear(random.randrange(2, 100))
+            acknowledged |= keys(child.kill())
+    async with journal.opened() as store:
+        assert await store.read(lost(acknowledged)) == []
+    assert acknowledged
+
+
 @pytest.mark.parametrize("point", ["journal.before_commit@5", "journal.committed@5"])
 def test_killed_around_the_commit(tmp_path: Path, point: str) -> None:
     journal = sqlite_journal(tmp_path)

@@ -13,6 +13,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import Identifier, Literal
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
@@ -204,9 +205,9 @@ class PostgresTx:
             self.failed = fault
         return fault
 
-    def _say(self, statement: str, *values: Any) -> Cursor[DictRow]:
+    def _say(self, statement: str) -> Cursor[DictRow]:
         try:
-            return self._live().execute(statement.encode(), values or None, prepare=False)
+            return self._live().execute(statement.encode(), prepare=False)
         except psycopg.Error as error:
             fault = self._fault(error, statement)
             raise fault if isinstance(fault, Again | Broken) else Broken(told(error, self.place)) from error
@@ -253,18 +254,19 @@ class PostgresReader(PostgresTx):
 class PostgresLink(PostgresTx):
     """The connection that writes; opened when needed, opened anew when the server comes back."""
 
+    careful = False
+    """Savepoints would be two more journeys to the server for every unit."""
+
     def __init__(self, place: Place, node: str) -> None:
         super().__init__(place)
         self._node = node
         self._patient = True
-        self._marked = False
 
     @property
     def tx(self) -> "PostgresLink":
         return self
 
     def begin(self) -> None:
-        self._marked = False
         if self.connection is None:
             self.connection = self._reach()
         self._say("BEGIN ISOLATION LEVEL SERIALIZABLE")
@@ -274,6 +276,8 @@ class PostgresLink(PostgresTx):
         for pause in (*PATIENCE, None) if self._patient else (None,):
             try:
                 opened = connect(self.place)
+                # A scan of a whole table would stand in the way of every other writer of it until both have committed.
+                opened.execute("SET enable_seqscan = off")
             except psycopg.Error as error:
                 if pause is None:
                     self._patient = False
@@ -285,25 +289,25 @@ class PostgresLink(PostgresTx):
         raise AssertionError("unreachable")
 
     def mark(self) -> None:
-        self._say("RELEASE SAVEPOINT unit; SAVEPOINT unit" if self._marked else "SAVEPOINT unit")
-        self._marked = True
+        self._say("SAVEPOINT unit")
 
     def keep(self) -> None:
-        """Nothing is to be done: the next savepoint's beginning, or the commit, ends this one."""
+        self._say("RELEASE SAVEPOINT unit")
 
     def undo(self) -> None:
-        self._say("ROLLBACK TO SAVEPOINT unit")
+        self._say("ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit")
 
     def commit(self) -> list[str]:
         topics = list(dict.fromkeys(self.signals))
-        if topics:
-            marked = [f"{self._node} {topic}" for topic in topics]
-            self._say("SELECT pg_notify(%s, t) FROM unnest(%s::text[]) AS t", self.place.channel, marked)
         try:
-            done = self._live().execute("COMMIT").statusmessage == "COMMIT"
+            connection = self._live()
+            calls = [_notify(self.place.channel, f"{self._node} {topic}", connection) for topic in topics]
+            ended = connection.execute("; ".join([*calls, "COMMIT"]).encode(), prepare=False)
+            while ended.nextset():
+                pass
         except psycopg.Error as error:
             raise self._uncertain(error) from error
-        if not done:
+        if ended.statusmessage != "COMMIT":
             raise Broken(JournalError(f"the journal at {self.place} undid the write"))
         return topics
 
@@ -317,3 +321,7 @@ class PostgresLink(PostgresTx):
 
     def idle(self) -> None:
         """Nothing is to be done between groups."""
+
+
+def _notify(channel: str, payload: str, connection: Connection[DictRow]) -> str:
+    return f"NOTIFY {Identifier(channel).as_string(connection)}, {Literal(payload).as_string(connection)}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mainstay.core.errors import JournalError
 from mainstay.store.base import Conflict, Row, Unit
 from mainstay.store.named import query
-from mainstay.store.writer import Broken
+from mainstay.store.writer import Again, Broken
 
 T = TypeVar("T")
 
@@ -129,7 +129,8 @@ class SqliteTx:
 
     def _live(self) -> sqlite3.Connection:
         if self.connection is None:
-            raise self._broken(sqlite3.OperationalError("the connection is closed"))
+            self.failed = Again("the connection was closed after a fault")
+            raise self.failed
         return self.connection
 
     def _say(self, statement: str) -> None:
@@ -204,6 +205,9 @@ class SqliteReader(SqliteTx):
 
 class SqliteLink(SqliteTx):
     """The connection that writes; opened when needed, dropped after a fault."""
+
+    careful = True
+    """Savepoints cost next to nothing within the process."""
 
     def __init__(self, path: Path, idle: Callable[[], None]) -> None:
         super().__init__(path)

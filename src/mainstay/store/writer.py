@@ -28,6 +28,10 @@ class Again(Exception):
     """The database asks to repeat the whole transaction; nothing of it was kept."""
 
 
+class Careless(Exception):
+    """A unit of a group without savepoints failed: the group is to be repeated with them."""
+
+
 class Broken(Exception):
     """The transaction is gone and the connection is not to be trusted. The cause is what callers are told."""
 
@@ -39,6 +43,8 @@ class Broken(Exception):
 class Link(Protocol):
     """The connection that writes. Its methods raise `Again` or `Broken`, nothing else."""
 
+    careful: bool
+    """Whether each unit of a group gets a savepoint at once, or only when the group is repeated because one failed."""
     signals: list[str]
     """The topics signalled in this transaction so far."""
     failed: Exception | None
@@ -112,6 +118,8 @@ class GroupWriter:
         """Transactions that reached the disk."""
         self.units = 0
         """Units that reached the disk."""
+        self.repeats = 0
+        """How often the database asked to repeat a transaction."""
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -178,11 +186,16 @@ class GroupWriter:
 
     def _run(self, batch: list[Item]) -> list[Any]:
         """Run a group until it is durable or has failed for good; gives what the commits gave."""
+        careful = self._link.careful
         for attempt in range(TRIES):
             try:
-                return [self._attempt(batch)]
+                return [self._attempt(batch, careful=careful)]
+            except Careless:
+                self._link.rollback()
+                careful = True
             except Again as again:
                 self._link.rollback()
+                self.repeats += 1
                 if len(batch) > 1 and attempt >= 1:
                     return [told for item in batch for told in self._run([item])]
                 told = JournalError(f"the database refused the write {attempt + 1} times: {again}")
@@ -199,11 +212,17 @@ class GroupWriter:
             item.error = type(told)(told.what, hint=told.hint, where=told.where)
         return []
 
-    def _attempt(self, batch: list[Item]) -> Any:
+    def _attempt(self, batch: list[Item], *, careful: bool) -> Any:
         link = self._link
         link.begin()
         link.signals.clear()
-        kept = sum([self._one(item, alone=len(batch) == 1) for item in batch])
+        marked = careful and len(batch) > 1
+        kept = 0
+        for item in batch:
+            done = self._one(item, marked=marked)
+            if not done and not marked and len(batch) > 1:
+                raise Careless
+            kept += done
         if not kept:
             link.rollback()
             return None
@@ -214,12 +233,12 @@ class GroupWriter:
         self.units += kept
         return given
 
-    def _one(self, item: Item, *, alone: bool) -> bool:
+    def _one(self, item: Item, *, marked: bool) -> bool:
         """Run one unit; true if it is to be kept."""
         link = self._link
         before = len(link.signals)
         item.value, item.error = None, None
-        if not alone:
+        if marked:
             link.mark()
         link.failed = None
         try:
@@ -232,7 +251,7 @@ class GroupWriter:
         item.error = item.error or link.failed
         if item.error is not None:
             del link.signals[before:]
-        if not alone:
+        if marked:
             (link.keep if item.error is None else link.undo)()
         return item.error is None
 
