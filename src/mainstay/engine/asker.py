@@ -66,8 +66,8 @@ class Asker:
     async def ask(self, watched: Watched, previous: Verdict | None, emit: Emit) -> Result:
         """Ask until two looks agree; every look is emitted, the last one is returned.
 
-        A verdict that is not worse than the `previous` one is taken at once. Otherwise it is emitted unconfirmed and
-        looked at again on a fresh connection, `confirm_after` seconds after the first look began.
+        What was known already is taken at once. Every other verdict, bad or good, is emitted unconfirmed and looked at
+        again on a fresh connection, `confirm_after` seconds after the first look began.
         """
         found = await self._look(watched, self._place)
         if known_already(previous, found.verdict):
@@ -78,7 +78,7 @@ class Asker:
             again = await self._look(watched, self._fresh)
             if again.verdict is Verdict.FAIL and await self._network_lost():
                 again = _lost(again)
-            if again.verdict is Verdict.OK or agree(found.verdict, again.verdict):
+            if agree(found.verdict, again.verdict) or known_already(previous, again.verdict):
                 return self._say(again, emit, confirmed=True)
             found = again
         return self._say(found, emit, confirmed=False)

@@ -71,8 +71,10 @@ def timed_out(seconds: float, doing: str = "", *, reached: bool = False) -> Answ
 
 
 def known_already(previous: Verdict | None, found: Verdict) -> bool:
-    """Say whether a verdict needs no second look: it is ok, or not worse than what was known before."""
-    return found is Verdict.OK or agree(previous, found)
+    """Say whether a verdict needs no second look: nothing was or is wrong, or it is not worse than what was known."""
+    if found is Verdict.OK:
+        return previous in (None, Verdict.OK)
+    return agree(previous, found)
 
 
 def agree(first: Verdict | None, second: Verdict) -> bool:
