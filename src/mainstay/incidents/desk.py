@@ -71,7 +71,8 @@ class Desk:
         if incident is None:
             return self._raise_new(tx, key, service, severity, title, detail, hint, facts or {}, now)
         if machine.LOUDNESS[severity] > machine.LOUDNESS[incident.severity]:
-            return self.apply(tx, *machine.escalate(replace(incident, title=title), severity, detail, now))
+            changed = replace(incident, title=title, detail=detail)
+            return self.apply(tx, *machine.escalate(changed, severity, detail, now))
         if detail == incident.detail and title == incident.title:
             return incident
         changed = replace(incident, title=title, detail=detail)

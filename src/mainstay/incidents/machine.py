@@ -161,7 +161,8 @@ def _not_calm(incident: Incident, result: Result, rules: Rules, now: float) -> S
     severity = Severity.CRITICAL if rules.critical else Severity.WARNING
     louder = LOUDNESS[severity] > LOUDNESS[incident.severity] or facts.get("verdict") == Verdict.WARN
     if result.verdict is Verdict.FAIL and result.confirmed and louder:
-        after = replace(after, title=_title(result, rules), facts={**facts, "verdict": Verdict.FAIL.value})
+        facts = {**facts, "verdict": Verdict.FAIL.value}
+        after = replace(after, title=_title(result, rules), detail=result.detail, facts=facts)
         return Step(*escalate(after, severity, result.detail, now))
     changed_at = float(facts.get("changed_at", incident.opened_at))
     if _shape(result.detail) == _shape(incident.detail) or now - changed_at < CHANGE_PAUSE:
@@ -175,7 +176,7 @@ def escalate(
 ) -> tuple[Incident, tuple[Event, ...]]:
     """Make an incident louder, never quieter; everyone who hears of that severity is told."""
     louder = severity if LOUDNESS[severity] > LOUDNESS[incident.severity] else incident.severity
-    after = replace(incident, severity=louder, detail=detail)
+    after = replace(incident, severity=louder)
     return after, (
         Event(new_id(now), incident.id, now, EventKind.ESCALATED, detail, {"severity": louder.value}),
     )
