@@ -10,15 +10,19 @@ from pathlib import Path
 from mainstay.app.compose import App, open_app
 from mainstay.config import load
 from mainstay.config.model import Config
+from mainstay.core.check import Verdict
 from mainstay.core.errors import ConfigError, MainstayError
 from mainstay.core.incident import Severity
 from mainstay.core.service import Process
 from mainstay.engine.lease import Lease
 from mainstay.engine.scheduler import Scheduler
+from mainstay.ports.services.process import ProcessControl
 
 logger = logging.getLogger(__name__)
 
 CONFIG_CONDITION = "config"
+START_GRACE = 15.0
+"""Seconds that a service which the agent itself started has to give its first answer."""
 
 
 async def serve(path: Path) -> None:
@@ -74,7 +78,7 @@ async def _read_anew(app: App, path: Path) -> Config | None:
 
 @asynccontextmanager
 async def _working(app: App) -> "AsyncIterator[asyncio.Task[None]]":
-    await _start_processes(app)
+    await _settle(app, await _start_processes(app))
     work = asyncio.create_task(_work(app))
     try:
         yield work
@@ -92,6 +96,9 @@ async def _work(app: App) -> None:
         tasks.create_task(_watch(app))
         for sender in app.senders():
             tasks.create_task(sender.run())
+        for control in app.controls.values():
+            if isinstance(control, ProcessControl):
+                tasks.create_task(control.tend())
 
 
 async def _watch(app: App) -> None:
@@ -100,12 +107,24 @@ async def _watch(app: App) -> None:
         await lease.keep(app.watch.serve)
 
 
-async def _start_processes(app: App) -> None:
-    """Start the services that mainstay itself runs and that do not run."""
+async def _start_processes(app: App) -> list[str]:
+    """Start the services that mainstay itself runs and that do not run; give their names."""
+    started: list[str] = []
     for name, service in app.config.services.items():
         if isinstance(service.runs_on, Process):
             try:
                 if await app.controls[name].ensure_running():
                     logger.info("started %s", name)
+                    started.append(name)
             except MainstayError as fault:
                 logger.error("cannot start %s: %s", name, fault)
+    return started
+
+
+async def _settle(app: App, started: list[str]) -> None:
+    """Give services that were just started time to answer before their silence counts as a failure."""
+    checks = [check for check, service, _ in app.config.checks() if service in started]
+    ends = app.clock.monotonic() + START_GRACE
+    while checks and app.clock.monotonic() < ends:
+        answers = await app.watch.once(checks)
+        checks = [answer.check for answer in answers if answer.verdict is Verdict.FAIL]

@@ -13,12 +13,13 @@ from mainstay.core.check import Result
 from mainstay.core.errors import ConfigError
 from mainstay.core.incident import Severity
 from mainstay.core.job import Job
+from mainstay.core.run import Run, RunState
 from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPrune
 from mainstay.engine.node import Node
-from mainstay.engine.runner import Runner
+from mainstay.engine.runner import RunHook, Runner
 from mainstay.engine.watch import Watch, Watched
 from mainstay.incidents.desk import Desk
-from mainstay.incidents.from_run import hook
+from mainstay.incidents.from_run import hook, key_of
 from mainstay.incidents.machine import Rules
 from mainstay.incidents.outbox import Sender
 from mainstay.incidents.recorder import Recorder
@@ -32,7 +33,7 @@ from mainstay.ports.resolver import Resolver
 from mainstay.ports.scratch import Scratch
 from mainstay.ports.services import ServiceControl, control_for
 from mainstay.store import outbox
-from mainstay.store.base import Store
+from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
 
 MESSAGES_KEPT = 90 * 86400.0
@@ -103,9 +104,9 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         recorder.record,
         config.watch,
     )
-    heal = _heal_ports(config, clock, store, controls, watch, recorder.desk)
+    heal = _heal_ports(config, controls, watch, recorder)
     ports = _ports(config, clock, store, heal)
-    hooks = [hook(recorder.desk, lambda job: _severity(job, jobs))]
+    hooks = [hook(recorder.desk, lambda job: _severity(job, jobs)), _superseded(recorder.desk)]
     runner = Runner(store, clock, node, jobs, ports, hooks)
     return App(config, clock, store, node, jobs, runner, recorder, watch, controls, ports)
 
@@ -129,6 +130,17 @@ def jobs_of(config: Config) -> dict[str, Job]:
             )
         jobs[name] = job
     return jobs
+
+
+def _superseded(desk: Desk) -> RunHook:
+    """A newer backup that is proven ends the incident of an older one that was found damaged."""
+
+    def ended(tx: Tx, run: Run) -> None:
+        kind, _, database = run.job.partition(":")
+        if kind == "backup" and run.state is RunState.DONE and run.outcome.get("proven"):
+            desk.clear_condition(tx, key_of(f"prove:{database}"), f"a newer backup of {database} is proven")
+
+    return ended
 
 
 def _database_jobs(name: str, backup: BackupSettings) -> dict[str, Job]:
@@ -183,22 +195,20 @@ def _controls(config: Config) -> dict[str, ServiceControl]:
 
 
 def _heal_ports(
-    config: Config,
-    clock: Clock,
-    store: Store,
-    controls: Mapping[str, ServiceControl],
-    watch: Watch,
-    desk: Desk,
+    config: Config, controls: Mapping[str, ServiceControl], watch: Watch, recorder: Recorder
 ) -> HealPorts:
     async def probe(service: str) -> list[Result]:
-        return await watch.once([check for check, owner, _ in config.checks() if owner == service])
+        """Ask, and record what was answered: a recovery that healing saw is told at once."""
+        found = await watch.once([check for check, owner, _ in config.checks() if owner == service])
+        await recorder.record(found)
+        return found
 
     targets = {
         name: HealTarget(controls[name], service.heal, tuple(service.depends_on))
         for name, service in config.services.items()
         if name in controls and service.heal is not None
     }
-    return HealPorts(targets, probe, store, clock, desk)
+    return HealPorts(targets, probe, recorder.store, recorder.desk.clock, recorder.desk)
 
 
 def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[type, object]:

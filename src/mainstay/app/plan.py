@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mainstay.config.facts import setup
 from mainstay.config.model import Config, ServiceSettings
 from mainstay.core.job import Job
 from mainstay.core.secret import redact
@@ -33,6 +34,7 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
             StoragePlan(name, storage.type_name, redact(storage.target()))
             for name, storage in config.storage.items()
         ),
+        readiness=setup(config),
     )
 
 

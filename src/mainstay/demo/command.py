@@ -16,19 +16,24 @@ from mainstay.demo.story import Story
 
 
 def run(home: Path | None, once: bool, as_json: bool, console: Console, out: Console) -> int:
-    """Play the demonstration below `home` (a temporary directory when None). Progress goes to `console`, results to `out`; gives the exit code."""
-    return asyncio.run(_play(fresh_home(home), once, as_json, console, out))
+    """Play the demonstration below `home` (a temporary directory when None); give the exit code.
+
+    Progress goes to `console`, results to `out`.
+    """
+    return asyncio.run(_play(home, once, as_json, console, out))
 
 
-async def _play(home: Path, once: bool, as_json: bool, console: Console, out: Console) -> int:
+async def _play(home: Path | None, once: bool, as_json: bool, console: Console, out: Console) -> int:
     began = time.monotonic()
 
     def tell(line: str) -> None:
         passed = time.monotonic() - began
-        console.print(f"[dim]{int(passed // 60):02}:{passed % 60:04.1f}[/dim]  {line}", highlight=False)
+        console.print(
+            f"[dim]{int(passed // 60):02}:{passed % 60:04.1f}[/dim]  {line}", highlight=False, soft_wrap=True
+        )
 
     tell("starting a PostgreSQL, a small API, a stand-in for Slack and PagerDuty, and mainstay itself")
-    async with company(home) as scene:
+    async with fresh_home(home) as place, company(place) as scene:
         tell(f"{scene.postgres}: {scene.rows:,} rows in {scene.tables} tables of an ERP and its analytics")
         measures = await Story(scene, tell).play()
         measures.seconds = round(time.monotonic() - began, 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
-from mainstay.demo.home import end_processes
+from mainstay.demo.home import end_services
 from mainstay.demo.receiver import Receiver
 from mainstay.ports.clock import SystemClock
 from mainstay.ports.postgres.dsn import Dsn
@@ -79,7 +79,7 @@ async def company(home: Path) -> AsyncIterator[Company]:
         file = _configuration(home, receiver)
         config = load(file, environ=environment)
         up = await _start_up(file, environment, home)
-        stack.push_async_callback(_stop, up, home / "state")
+        stack.push_async_callback(_stop, up, home)
         store = await _journal(config, up, home)
         stack.push_async_callback(store.close)
         yield Company(home, file, config, store, receiver, up, environment, str(toolset), tables, rows)
@@ -162,7 +162,7 @@ async def _journal(config: Config, up: asyncio.subprocess.Process, home: Path) -
     raise MainstayError(f"mainstay up did not start: {(home / 'up.log').read_text()[-800:]}")
 
 
-async def _stop(up: asyncio.subprocess.Process, state: Path) -> None:
+async def _stop(up: asyncio.subprocess.Process, home: Path) -> None:
     with suppress(ProcessLookupError):
         up.send_signal(signal.SIGTERM)
     try:
@@ -170,4 +170,4 @@ async def _stop(up: asyncio.subprocess.Process, state: Path) -> None:
     except TimeoutError:
         up.kill()
         await up.wait()
-    end_processes(state)
+    await end_services(home)
