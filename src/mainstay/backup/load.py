@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from mainstay.backup.manifest import Server
@@ -70,24 +70,22 @@ async def load_archive(
     dsn: Dsn,
     archive: Path | int,
     folder: Path,
-    *,
-    options: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
     on_item: Callable[[], None] | None = None,
 ) -> list[str]:
     """Run pg_restore on a file, or on a descriptor with one connection; give the errors that it went on after.
 
-    Raises `PostgresError` when it did not get to the end.
+    The descriptor is closed. Raises `PostgresError` when it did not get to the end.
     """
     complaints = Complaints(on_item)
-    argv = [restore.program("pg_restore"), "--verbose", "--no-tablespaces", *options, "-d", dsn.public()]
+    argv = [restore.program("pg_restore"), "--verbose", "--no-tablespaces", "-d", dsn.public()]
     stdin = asyncio.subprocess.DEVNULL
     if isinstance(archive, Path):
         argv += ["-j", str(min(4, os.cpu_count() or 1)), str(archive)]
     else:
         stdin = archive
-    env = {**passfile(dsn, folder), **(environment or {})}
-    async with child(argv, env=env, stdin=stdin, on_line=complaints.hear) as running:
+    async with child(argv, env=passfile(dsn, folder), stdin=stdin, on_line=complaints.hear) as running:
+        if stdin >= 0:
+            os.close(stdin)  # so that who writes to it notices when pg_restore is gone
         code = await running.finish()
     if code and not complaints.lines:
         raise PostgresError(f"pg_restore ended with {code}: {running.said[-300:]}")

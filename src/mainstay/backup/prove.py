@@ -3,36 +3,20 @@ taken.
 """
 
 import asyncio
-import os
-import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from mainstay.backup.compare import Difference, Judgement, compare
-from mainstay.backup.fetch import Damaged, fetched
-from mainstay.backup.load import create_database, load_archive, load_roles
-from mainstay.backup.look import look
+from mainstay.backup.compare import Difference, Judgement
+from mainstay.backup.fetch import Damaged
 from mainstay.backup.manifest import Manifest, ManifestError, load
 from mainstay.backup.ports import BackupPorts
+from mainstay.backup.trial import Kit, Trial
 from mainstay.core.crash import point
-from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
 from mainstay.ports.objects.base import NotThere, Storage
-from mainstay.ports.postgres.dsn import Dsn, PostgresError
-from mainstay.ports.postgres.sandbox import Sandbox, sandbox
-from mainstay.ports.postgres.tools import Toolset
-from mainstay.ports.scratch import Workspace
+from mainstay.ports.postgres.sandbox import sandbox
 from mainstay.store.backups import Backup, BackupState, Proof
-
-# pg_restore names these as errors of a statement, but they are faults of this machine and say nothing of the backup.
-OUR_FAULT = re.compile(
-    "No space left on device|Disk quota exceeded|server closed the connection|terminating connection|out of memory|"
-    "could not connect|connection to server|Read-only file system"
-)
-ROOM = 1.3
-"""How much room a restored copy may need, as a multiple of the size of the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +87,19 @@ def _same_manifest(backup: Backup, manifest: Manifest) -> None:
 
 async def _prove(run: RunContext, ports: BackupPorts, storage: Storage, manifest: Manifest) -> Proven:
     watch = Stopwatch(ports)
-    toolset = await asyncio.to_thread(
-        ports.tools.server,
-        max(manifest.server.major, manifest.pg_dump_major),
-        manifest.schema_.extensions.keys(),
-    )
-    restore = await asyncio.to_thread(ports.tools.restorer, manifest.pg_dump_major, toolset)
-    psql = await asyncio.to_thread(ports.tools.psql)
+    kit = await asyncio.to_thread(Kit.choose, ports.tools, manifest)
     with ports.scratch.workspace() as space:
-        _room(manifest, space.path)
-        roles = await fetched(storage, manifest.globals, space.path / "globals.sql")
-        archive = await fetched(storage, manifest.dump, space.path / "dump.pgc")
+        trial = Trial(manifest, storage, kit, space.path, run)
+        roles, archive = await trial.fetch()
         watch.lap("download")
         point("prove.downloaded")
-        run.log(f"fetched {format_size(manifest.bytes)}, hashes match; restoring into {toolset}")
-        async with sandbox(toolset, space) as server:
-            dsn, notes = await _restored(run, server, manifest, psql, restore, roles, archive, space)
+        run.log(f"fetched {format_size(manifest.bytes)}, hashes match; restoring into {kit.server}")
+        async with sandbox(kit.server, space) as server:
+            dsn, complaints = await trial.restore(server, roles, archive)
             watch.lap("restore")
-            point("prove.restored")
-            copy = await look(run, dsn, manifest, toolset.major, notes)
+            judgement = await trial.judge(dsn, complaints)
             watch.lap("compare")
-    return Proven(compare(manifest, copy), str(toolset), watch.laps)
+    return Proven(judgement, str(kit.server), watch.laps)
 
 
 class Stopwatch:
@@ -139,47 +115,3 @@ class Stopwatch:
         now = self._clock.monotonic()
         self.laps[name] = round(now - self._last, 3)
         self._last = now
-
-
-def _room(manifest: Manifest, folder: Path) -> None:
-    disk = os.statvfs(folder)
-    free = disk.f_bavail * disk.f_frsize
-    needed = manifest.dump.raw_bytes + ROOM * manifest.server.bytes
-    if free < needed:
-        raise MainstayError(
-            f"no room to prove {manifest.database}: {format_size(needed)} are needed, {folder} has {format_size(free)}",
-            hint="free some space, or set state_dir to a larger disk",
-        )
-
-
-async def _restored(
-    run: RunContext,
-    server: Sandbox,
-    manifest: Manifest,
-    psql: Toolset,
-    restore: Toolset,
-    roles: Path,
-    archive: Path,
-    space: Workspace,
-) -> tuple[Dsn, list[str]]:
-    await load_roles(psql, server.dsn(), roles, space.path)
-    name = "proof" if manifest.name in ("postgres", "template0", "template1") else manifest.name
-    foreign = await create_database(server.dsn(), name, manifest.server)
-    if foreign:
-        run.log(f"this machine does not know the locale {foreign}: restoring with C")
-    dsn = server.dsn(name)
-    done = 0
-
-    def item() -> None:
-        nonlocal done
-        done += 1
-        run.progress("restoring", done, len(manifest.tables), "tables")
-
-    complaints = await load_archive(restore, dsn, archive, space.path, on_item=item)
-    for line in complaints:
-        run.log(f"pg_restore: {line}")
-        if OUR_FAULT.search(line):
-            raise PostgresError(
-                f"the proof could not be finished: {line}", hint="look at the disk and the memory"
-            )
-    return dsn, complaints

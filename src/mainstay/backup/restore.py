@@ -168,7 +168,7 @@ async def _fill(
             done += 1
             told_to.progress("restoring", done, len(manifest.tables), "tables")
 
-        complaints = await load_archive(restorer, near.with_(dbname=name), archive, space.path, on_item=item)
+        complaints = await load_archive(restorer, near.with_(dbname=name), archive, space.path, item)
     for line in complaints:
         told_to.log(f"pg_restore: {line}")
     copy = await look(told_to, target.with_(dbname=name), manifest, plan.major, complaints)

@@ -23,7 +23,7 @@ class Keep(Settings):
     """The newest backup of each of so many weeks."""
     monthly: int = Field(default=12, ge=0)
     """The newest backup of each of so many months."""
-    yearly: int = Field(default=0, ge=0)
+    yearly: int = Field(default=0, ge=0, validate_default=True)
     """The newest backup of each of so many years."""
 
     def explain(self) -> str:

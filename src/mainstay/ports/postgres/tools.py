@@ -86,6 +86,7 @@ class Tools:
     def __init__(self, npm: Path | None = None, only: Sequence[str] = ORIGINS) -> None:
         self._npm = npm
         self._only = tuple(only)
+        self._versions: dict[tuple[Path, int], str | None] = {}
 
     def all(self) -> list[Toolset]:
         """Everything that is here, the preferred origin first, within it the newest first."""
@@ -97,9 +98,19 @@ class Tools:
 
     def _of(self, origin: str) -> Iterable[Toolset]:
         for folder in self._folders(origin):
-            version = _version(folder)
+            version = self._version(folder)
             if version is not None:
                 yield Toolset(folder, version, origin)
+
+    def _version(self, folder: Path) -> str | None:
+        program = next((folder / name for name in ("postgres", "pg_dump") if (folder / name).is_file()), None)
+        if program is None:
+            return None
+        # An upgrade replaces the file; until then its answer stays the same.
+        key = (program, program.stat().st_mtime_ns)
+        if key not in self._versions:
+            self._versions[key] = _version(program)
+        return self._versions[key]
 
     def _folders(self, origin: str) -> Iterable[Path]:
         if origin == "system":
@@ -169,19 +180,12 @@ class Tools:
         return ", ".join(str(tools) for tools in self.all() if tools.has(*programs)) or "none"
 
 
-def _version(folder: Path) -> str | None:
-    for program in ("postgres", "pg_dump"):
-        if (folder / program).is_file():
-            try:
-                said = subprocess.run(
-                    [str(folder / program), "--version"],
-                    check=False,
-                    capture_output=True,
-                    text=True,
-                    timeout=10,
-                ).stdout
-            except (OSError, subprocess.TimeoutExpired):
-                return None
-            found = re.search(r"\) (\d+(?:\.\d+)*)", said)
-            return found[1] if found else None
-    return None
+def _version(program: Path) -> str | None:
+    try:
+        said = subprocess.run(
+            [str(program), "--version"], check=False, capture_output=True, text=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\) (\d+(?:\.\d+)*)", said)
+    return found[1] if found else None

@@ -1,0 +1,134 @@
+"""Restoring a backup for trial: into a database of a throwaway server, to be compared and thrown away."""
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainstay.backup.compare import Judgement, compare
+from mainstay.backup.fetch import fetch, fetched
+from mainstay.backup.load import create_database, load_archive, load_roles
+from mainstay.backup.look import Narrator, look
+from mainstay.backup.manifest import Manifest
+from mainstay.core.crash import point
+from mainstay.core.errors import MainstayError
+from mainstay.core.units import format_size
+from mainstay.ports.objects.base import Storage
+from mainstay.ports.postgres.dsn import Dsn, PostgresError
+from mainstay.ports.postgres.sandbox import Sandbox
+from mainstay.ports.postgres.tools import Tools, Toolset
+
+# pg_restore names these as errors of a statement, but they are faults of this machine and say nothing of the backup.
+OUR_FAULT = re.compile(
+    "No space left on device|Disk quota exceeded|server closed the connection|terminating connection|out of memory|"
+    "could not connect|connection to server|Read-only file system"
+)
+ROOM = 1.3
+"""How much room a restored copy may need, as a multiple of the size of the original."""
+OF_EVERY_SERVER = ("postgres", "template0", "template1")
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The programs for a trial: whose server, whose pg_restore, whose psql."""
+
+    server: Toolset
+    restore: Toolset
+    psql: Toolset
+
+    @classmethod
+    def choose(cls, tools: Tools, manifest: Manifest) -> "Kit":
+        """Find what can restore a backup best. Raises `ToolsError`."""
+        oldest = max(manifest.server.major, manifest.pg_dump_major)
+        server = tools.server(oldest, manifest.schema_.extensions.keys())
+        return cls(server, tools.restorer(manifest.pg_dump_major, server), tools.psql())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One backup and where it is tried: the server, the folder for what is fetched, who is told."""
+
+    manifest: Manifest
+    storage: Storage
+    kit: Kit
+    folder: Path
+    told_to: Narrator
+
+    async def fetch(self) -> tuple[Path, Path | None]:
+        """Fetch the roles and the archive; no archive when there is no room for it beside the restored copy.
+
+        Raises `Damaged`, and `MainstayError` when there is no room even for the copy.
+        """
+        roles = await fetched(self.storage, self.manifest.globals, self.folder / "globals.sql")
+        if not self._room():
+            return roles, None
+        return roles, await fetched(self.storage, self.manifest.dump, self.folder / "dump.pgc")
+
+    def _room(self) -> bool:
+        disk = os.statvfs(self.folder)
+        free = disk.f_bavail * disk.f_frsize
+        needed = int(ROOM * self.manifest.server.bytes)
+        if free < needed:
+            raise MainstayError(
+                f"no room to prove {self.manifest.database}: {format_size(needed)} are needed, "
+                f"{self.folder} has {format_size(free)}",
+                hint="free some space, or put state_dir on a larger disk",
+            )
+        return free >= needed + self.manifest.dump.raw_bytes
+
+    async def restore(self, server: Sandbox, roles: Path, archive: Path | None) -> tuple[Dsn, list[str]]:
+        """Restore into a database of the original's name; give its address and the errors of pg_restore.
+
+        A file is restored on several connections; without one the archive is streamed, on one connection.
+        """
+        await load_roles(self.kit.psql, server.dsn(), roles, self.folder)
+        name = "proof" if self.manifest.name in OF_EVERY_SERVER else self.manifest.name
+        foreign = await create_database(server.dsn(), name, self.manifest.server)
+        if foreign:
+            self.told_to.log(f"this machine does not know the locale {foreign}: restoring with C")
+        dsn = server.dsn(name)
+        complaints = await (self._load(dsn, archive) if archive else self._stream(dsn))
+        for line in complaints:
+            self.told_to.log(f"pg_restore: {line}")
+            if OUR_FAULT.search(line):
+                raise PostgresError(
+                    f"the proof could not be finished: {line}", hint="look at the disk and the memory"
+                )
+        point("prove.restored")
+        return dsn, complaints
+
+    async def _load(self, dsn: Dsn, archive: Path | int) -> list[str]:
+        done = 0
+
+        def item() -> None:
+            nonlocal done
+            done += 1
+            self.told_to.progress("restoring", done, len(self.manifest.tables), "tables")
+
+        return await load_archive(self.kit.restore, dsn, archive, self.folder, item)
+
+    async def _stream(self, dsn: Dsn) -> list[str]:
+        source, sink = os.pipe()
+
+        async def feed() -> None:
+            try:
+                await fetch(self.storage, self.manifest.dump, sink)
+            except BrokenPipeError:
+                pass  # pg_restore gave up, and says why
+            finally:
+                os.close(sink)
+
+        feeding = asyncio.create_task(feed())
+        try:
+            complaints = await self._load(dsn, source)
+            await feeding
+            return complaints
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    async def judge(self, dsn: Dsn, complaints: list[str]) -> Judgement:
+        """Compare the restored copy with the manifest."""
+        copy = await look(self.told_to, dsn, self.manifest, self.kit.server.major, complaints)
+        return compare(self.manifest, copy)

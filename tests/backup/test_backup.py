@@ -1,0 +1,140 @@
+"""The main job: a backup is taken, restored, compared; the journal and the storage agree."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mainstay.core.job import JobFailed
+from mainstay.store import backups
+from mainstay.store.backups import BackupState
+from tests.backup.house import House
+from tests.servers.postgres import PostgresServer
+
+
+async def test_a_backup_is_taken_and_proven(house: House) -> None:
+    run = house.run()
+    outcome = await house.backup(run=run)
+    assert outcome.data["proven"] is True
+    assert (outcome.data["tables"], outcome.data["rows"]) == (2, 3300)
+    backup = await house.get(outcome.data["backup"])
+    assert backup.state is BackupState.PROVEN
+    assert (backup.tables, backup.rows, backup.run) == (2, 3300, run.id)
+    assert sorted(path.name for path in (house.vault.path / backup.path).iterdir()) == [
+        "dump.pgc.zst",
+        "globals.sql.zst",
+        "manifest.json",
+    ]
+    assert backup.bytes == sum(
+        house.file(backup, n).stat().st_size for n in ("dump.pgc.zst", "globals.sql.zst")
+    )
+    (proof,) = await house.ports.store.read(lambda tx: backups.proofs(tx, backup.id))
+    assert (proof.verdict, proof.tables, proof.rows) == (BackupState.PROVEN, 2, 3300)
+    assert house.files() == [
+        f"vault/{backup.path}/{n}" for n in ("dump.pgc.zst", "globals.sql.zst", "manifest.json")
+    ]
+
+
+async def test_progress_is_told_in_bytes_and_tables(house: House) -> None:
+    run = house.run()
+    await house.backup(run=run)
+    labels = [label for label, *_ in run.marks]
+    assert list(dict.fromkeys(labels)) == ["dumping", "restoring", "comparing"]
+    for label in set(labels):
+        last = [mark for mark in run.marks if mark[0] == label][-1]
+        assert last[1] == last[2] or label == "dumping"
+        assert last[1] > 0
+
+
+async def test_a_backup_waits_for_its_proof_when_proofs_have_their_own_time(house: House) -> None:
+    backup = await house.take()
+    assert backup.state is BackupState.TAKEN
+    outcome = await house.prove_job()
+    assert outcome.data["backup"] == backup.id
+    assert (await house.get(backup.id)).state is BackupState.PROVEN
+
+
+async def test_a_failed_proof_is_a_failure_that_is_not_tried_again(house: House) -> None:
+    backup = await house.take()
+    file = house.file(backup)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(JobFailed, match=r"dump\.pgc\.zst in directory .* was changed") as failure:
+        await house.prove_job()
+    assert not failure.value.retry
+    assert (await house.get(backup.id)).state is BackupState.FAILED
+    (proof,) = await house.ports.store.read(lambda tx: backups.proofs(tx, backup.id))
+    assert proof.verdict is BackupState.FAILED
+
+
+async def test_there_is_nothing_to_prove(house: House) -> None:
+    with pytest.raises(JobFailed, match="there is no backup of shop"):
+        await house.prove_job()
+    with pytest.raises(JobFailed, match="there is no backup nonsense"):
+        await house.prove_job(backup="nonsense")
+
+
+async def test_an_empty_database_is_backed_up_and_proven(empty_house: House) -> None:
+    outcome = await empty_house.backup()
+    assert (outcome.data["proven"], outcome.data["tables"], outcome.data["rows"]) == (True, 0, 0)
+
+
+async def test_one_database_failing_does_not_touch_the_other(house: House, postgres: PostgresServer) -> None:
+    house.database("gone", postgres.dsn("there_is_no_such_database"))
+    with pytest.raises(Exception, match="there_is_no_such_database"):
+        await house.backup("gone")
+    assert (await house.backup()).data["proven"] is True
+
+
+async def test_the_system_s_server_is_dumped_by_its_own_programs(house: House, debian_shop: str) -> None:
+    house.database("shop", debian_shop)
+    outcome = await house.backup()
+    assert outcome.data["proven"] is True
+    manifest = house.manifest(await house.get(outcome.data["backup"]))
+    assert manifest.pg_dump_major == manifest.server.major
+    assert "(system)" in manifest.pg_dump
+
+
+async def test_the_manifest_says_what_is_in_the_backup(house: House) -> None:
+    backup = await house.take()
+    text = json.loads(house.file(backup, "manifest.json").read_text())
+    assert text["tables"]["public.customer"]["rows"] == 300
+    assert text["schema_"]["parts"]["relation"]["public.total"].startswith("view")
+    assert text["schema_"]["parts"]["index"]["public.sale_customer"] == "btree on sale (customer)"
+    assert text["sequences"]["public.customer_id_seq"] == "300"
+    assert text["server"]["lsn"].count("/") == 1
+
+
+async def test_several_storages_get_the_same_bytes(house: House) -> None:
+    second = house.vault.model_copy(update={"path": house.directory / "second"})
+    house.storage("second", second)
+    house.database("shop", house.ports.database("shop").dsn.reveal(), to=["vault", "second"])
+    outcome = await house.backup()
+    both = await house.all()
+    assert [backup.state for backup in both] == [BackupState.PROVEN] * 2
+    assert {backup.storage for backup in both} == {"vault", "second"}
+    for backup in both:
+        path = (house.vault if backup.storage == "vault" else second).path / backup.path
+        assert (path / "dump.pgc.zst").read_bytes() == house.file(both[0]).read_bytes()
+    assert outcome.data["proven"] is True
+
+
+async def test_one_storage_refusing_is_told_and_the_other_keeps_its_backup(house: House) -> None:
+    blocked = house.directory / "blocked"
+    blocked.write_text("a file, where a directory should be")
+    house.storage("blocked", house.vault.model_copy(update={"path": blocked}))
+    house.database("shop", house.ports.database("shop").dsn.reveal(), to=["vault", "blocked"])
+    run = house.run()
+    with pytest.raises(Exception, match="blocked"):
+        await house.backup(run=run)
+    assert await house.all() == []  # refused before anything was dumped
+
+
+async def test_only_the_rows_of_an_excluded_table_are_left_out(house: House, shop: str) -> None:
+    house.database("shop", shop, exclude=["public.sale"])
+    outcome = await house.backup()
+    backup = await house.get(outcome.data["backup"])
+    assert (backup.rows, outcome.data["proven"]) == (300, True)
+    manifest = house.manifest(backup)
+    assert manifest.skipped == {"public.sale": "excluded in the configuration"}
+    assert "public.sale" in manifest.schema_.parts["relation"]
