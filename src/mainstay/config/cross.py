@@ -22,6 +22,7 @@ class Problem:
 
 def problems(config: "Config") -> Iterator[Problem]:
     """Give everything that contradicts itself, in no particular order."""
+    yield from _journal(config)
     yield from _checks(config)
     yield from _dependencies(config)
     yield from _healing(config)
@@ -37,6 +38,18 @@ def unknown(path: Where, name: str, noun: str, known: Iterable[str], section: st
     what = f"there is no {noun} {name}" + (f"; did you mean {guess}?" if guess else "")
     hint = f"known: {', '.join(names)}" if names else f"add it under {section}:"
     return Problem(path, what, hint)
+
+
+def _journal(config: "Config") -> Iterator[Problem]:
+    written = config.journal
+    if written is None or not written.resolved:
+        return
+    scheme, _, rest = written.reveal().partition("://")
+    hint = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
+    if scheme not in ("sqlite", "postgresql", "postgres"):
+        yield Problem(("journal",), f"a journal cannot be kept in {scheme!r}", hint)
+    elif scheme == "sqlite" and (not rest.startswith("/") or len(rest) < 2):
+        yield Problem(("journal",), "this names no file", "three slashes and a path: sqlite:///journal.db")
 
 
 def _checks(config: "Config") -> Iterator[Problem]:
@@ -119,7 +132,7 @@ def _backups(config: "Config") -> Iterator[Problem]:
 
 def _schedules(config: "Config") -> Iterator[Problem]:
     for name, job in config.jobs.items():
-        if job.at is not None and job.every is not None:
+        if {"at", "every"} <= job.model_fields_set:
             yield Problem(("jobs", name), "has both `at` and `every`", "keep one of the two")
 
 

@@ -78,6 +78,10 @@ def _decode(raw: bytes, shown: str) -> str:
         raise ConfigError(
             "is larger than 1 MB", where=f"{shown}:1", hint="this is hardly a configuration; check the path"
         )
+    if b"\0" in raw:
+        raise ConfigError(
+            "is not a text file", where=f"{shown}:1", hint="check the path; write it with an editor"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as fault:

@@ -32,6 +32,10 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Letters, digits, `_`, `.` and `-`; names appear in addresses, file names and identifiers."""
 
 
+BUILT_IN = ("backup_postgres", "prove_backup", "heal")
+"""Types of jobs that are made from `databases:` and `services:`, and are not written under `jobs:`."""
+
+
 def default_state_dir() -> Path:
     """Give /var/lib/mainstay for root, else the XDG state directory."""
     if given := os.environ.get("STATE_DIRECTORY"):  # set by systemd for units with StateDirectory=
@@ -114,7 +118,7 @@ class Config(Settings):
     """Where backups are kept, by name, each `{TYPE: options}`."""
     notify: Annotated[dict[str, Notifier], Named(Notifier)] = {}
     """Who is told: options under the name of a type, or `{TYPE: options}` under any other name."""
-    jobs: Annotated[dict[str, Job], Named(Job)] = {}
+    jobs: Annotated[dict[str, Job], Named(Job, without=BUILT_IN)] = {}
     """Further work with a schedule: options under the name of a type, or `{TYPE: options}` under any other name."""
     web: WebSettings = Field(default_factory=WebSettings)
     """The dashboard and the JSON API."""

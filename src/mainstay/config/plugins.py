@@ -12,8 +12,9 @@ ROOMS = (
     "mainstay.checks",
     "mainstay.notifiers",
     "mainstay.ports.objects",
-    "mainstay.backup",
-    "mainstay.playbooks",
+    "mainstay.engine.journal_jobs",
+    "mainstay.backup.jobs",
+    "mainstay.playbooks.heal",
 )
 
 

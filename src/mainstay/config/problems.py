@@ -47,8 +47,11 @@ class ConfigProblems(ConfigError):
 def collect(document: Document, faults: "Iterable[ErrorDetails]") -> ConfigProblems:
     """Give the faults of a document as people should read them, sorted by line, each place once."""
     found: dict[tuple[Where, str], tuple[int, ConfigError]] = {}
-    for fault in faults:
-        path, missing = place(document.data, fault["loc"], fault["type"])
+    placed = [(fault, *place(document.data, fault["loc"], fault["type"])) for fault in faults]
+    misspelt = {(*path[:-1], _meant(path)) for fault, path, _ in placed if fault["type"] == "extra_forbidden"}
+    for fault, path, missing in placed:
+        if missing and (*path, missing) in misspelt:
+            continue  # it is there, under a wrong name, which is said already
         what, hint = describe(path, missing, fault)
         problem = ConfigError(redact(what), where=document.where(path), hint=redact(hint))
         found.setdefault((path, what), (document.line(path), problem))
@@ -90,9 +93,14 @@ def describe(path: Where, missing: str, fault: "ErrorDetails") -> tuple[str, str
     if kind == "plugin_type":
         return _no_such_type(fault["msg"], given)
     if kind in _TYPES:
-        return f"must be {_TYPES[kind]}, not {_kind(given)}", _remedy(kind, given) or _about(path)
-    if kind in {"value_error", "secret", "secret_missing", "url"}:
+        allowed = " or ".join([*_words_for(path), _TYPES[kind]])
+        return f"must be {allowed}, not {_kind(given)}", _remedy(kind, given) or _about(path)
+    if kind == "secret":
+        return _split(fault["msg"], path, otherwise="put the value into the file named by MAINSTAY_NAME_FILE")
+    if kind in {"value_error", "secret_missing", "url"}:
         return _split(str(context.get("error") or fault["msg"]), path)
+    if kind in {"too_short", "string_too_short", "too_long", "string_too_long"}:
+        return _length(kind, context, path)
     if kind in {"literal_error", "enum"}:
         return _choice(str(context.get("expected", "")), given, path)
     if kind == "string_pattern_mismatch":
@@ -102,17 +110,30 @@ def describe(path: Where, missing: str, fault: "ErrorDetails") -> tuple[str, str
     return f"must be {words}, not {_value(given)}", _about(path)
 
 
+def _length(kind: str, context: Mapping[str, Any], path: Where) -> tuple[str, str]:
+    limit = context.get("min_length", context.get("max_length"))
+    noun = "characters" if kind.startswith("string") else "items" if limit != 1 else "item"
+    side = "at least" if kind.endswith("short") else "at most"
+    return f"needs {side} {limit} {noun}", _about(path)
+
+
 def _pattern_hint(path: Where, pattern: str) -> str:
     if pattern == NAME_PATTERN:
         return "a name has letters, digits, _ . and -, and no more than 63 of them"
     return _about(path, f"it must look like {pattern}")
 
 
+def _meant(path: Where) -> str | None:
+    from mainstay.config import schema
+
+    return meant(str(path[-1]), schema.options(path[:-1]))
+
+
 def _unknown(path: Where) -> tuple[str, str]:
     from mainstay.config import schema
 
     known = schema.options(path[:-1])
-    guess = meant(str(path[-1]), known)
+    guess = _meant(path)
     if guess:
         return f"unknown option; did you mean {guess}?", schema.description((*path[:-1], guess)).rstrip(
             "."
@@ -142,10 +163,10 @@ def _choice(expected: str, given: Any, path: Where) -> tuple[str, str]:
     )
 
 
-def _split(message: str, path: Where) -> tuple[str, str]:
+def _split(message: str, path: Where, otherwise: str = "") -> tuple[str, str]:
     """Sentences of the rooms read `WHAT; REMEDY`."""
     what, _, remedy = message.removeprefix("Value error, ").partition("; ")
-    return what, remedy or _about(path)
+    return what, remedy or otherwise or _about(path)
 
 
 def _about(path: Where, otherwise: str = "mainstay config schema tells what may stand here") -> str:
@@ -158,6 +179,13 @@ def _about(path: Where, otherwise: str = "mainstay config schema tells what may 
         example = f"write it like {examples[0]}"
         return f"{text}; {example}" if text else example
     return text or otherwise
+
+
+def _words_for(path: Where) -> list[str]:
+    """Give the single words that may stand at a path instead of options."""
+    from mainstay.config import schema
+
+    return [str(choice["const"]) for choice in schema.at(path) if "const" in choice]
 
 
 def _remedy(kind: str, given: Any) -> str:

@@ -1,5 +1,6 @@
 """What checks, jobs, notifiers and storage backends have in common: one frozen model, one file, one registry."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -42,15 +43,19 @@ class Tagged:
     """Annotation for a field that holds one plug-in, written `{TYPE: options}`.
 
     `Annotated[Check, Tagged(Check)]` accepts `{http: {url: ...}}`, `{http: https://...}` and a bare `docker`
-    for a type without required options. The types are those registered when the schema is built.
+    for a type without required options. The types are those registered when the schema is built, but for those
+    named in `without`.
     """
 
-    def __init__(self, base: type[Plugin]) -> None:
+    def __init__(self, base: type[Plugin], without: Collection[str] = ()) -> None:
         self.base = base
+        self.without = frozenset(without)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices: dict[Any, CoreSchema] = {
-            name: self._choice(name, cls, handler) for name, cls in sorted(self.base.registry.items())
+            name: self._choice(name, cls, handler)
+            for name, cls in sorted(self.base.registry.items())
+            if name not in self.without
         }
         union = core_schema.tagged_union_schema(
             choices,

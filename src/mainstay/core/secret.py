@@ -63,6 +63,11 @@ class Secret:
         """Whether it is no secret at all, but stands in the file."""
         return self.name == IN_FILE
 
+    @property
+    def resolved(self) -> bool:
+        """Whether `reveal` has something to give."""
+        return self._value is not None
+
     def __repr__(self) -> str:
         return f"Secret({self.name})"
 

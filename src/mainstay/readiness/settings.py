@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from mainstay.core.plugin import Settings
 from mainstay.core.units import Duration
 
-Note = Annotated[str, StringConstraints(min_length=10, max_length=300, strip_whitespace=True)]
-"""Who or what does it and where, so that somebody else can go and look."""
+Note = Annotated[
+    str,
+    StringConstraints(min_length=10, max_length=300, strip_whitespace=True),
+    Field(description="who or what does it, and where, so that somebody else can go and look"),
+]
 
 
 class ReadinessSettings(Settings):
