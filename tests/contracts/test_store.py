@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from mainstay.core.errors import JournalError
 from mainstay.core.incident import Event, EventKind
 from mainstay.ports.clock import FakeClock
-from mainstay.store import incidents, meta
+from mainstay.store import incidents, meta, named
 from mainstay.store.base import Conflict, Store, Tx
 from tests.journals import Journal, get, put
 
@@ -203,6 +204,52 @@ async def test_changes_are_counted(store: Store) -> None:
     await store.write(lambda tx: tx.many("meta.put", ({"key": key, "value": key} for key in "ab")))
     await store.write(lambda tx: tx.many("meta.put", []))
     assert await store.read(get("a")) == "a"
+
+
+PROBE = """
+-- name: sums
+-- What databases compute in types of their own.
+SELECT sum(number) AS whole, avg(number) AS mean, count(*) AS count, max(number) = :two AS truth,
+    :text || '%:x' AS text, CAST(:bytes AS BLOB) AS bytes, :two * 40000 * 40000 AS product, CAST('-1.5' AS REAL) AS part
+FROM (SELECT CAST(1 AS BIGINT) AS number UNION ALL SELECT 2) AS numbers;
+
+-- name: sums (postgres)
+-- The same, with the names that types have there.
+SELECT sum(number) AS whole, avg(number) AS mean, count(*) AS count, max(number) = :two AS truth,
+    :text || '%:x' AS text, :bytes::bytea AS bytes, :two * 40000 * 40000 AS product, '-1.5'::numeric AS part
+FROM (SELECT CAST(1 AS BIGINT) AS number UNION ALL SELECT 2) AS numbers;
+"""
+
+
+async def test_what_databases_compute_comes_alike(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named, "QUERIES", tmp_path)
+    (tmp_path / "probe.sql").write_text(PROBE)
+    row = await store.read(lambda tx: tx.one("probe.sums", two=2, text="a", bytes=b"\x00\xff"))
+    wanted = {
+        "whole": 3,
+        "mean": 1.5,
+        "count": 2,
+        "truth": 1,
+        "text": "a%:x",
+        "bytes": b"\x00\xff",
+        "product": 3_200_000_000,
+        "part": -1.5,
+    }
+    assert row == wanted
+    assert {name: type(value) for name, value in wanted.items()} == {name: type(row[name]) for name in wanted}
+
+
+async def test_a_read_cannot_swallow_a_failed_statement(store: Store) -> None:
+    def swallows(tx: Tx) -> str:
+        with contextlib.suppress(JournalError):
+            meta.put(tx, "a", "1")
+        return "fine"
+
+    with pytest.raises(JournalError):
+        await store.read(swallows)
+    assert await store.read(get("a")) is None
 
 
 # --- signals -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from mainstay.core.errors import JournalError
 from mainstay.ports.clock import SystemClock
 from mainstay.store import meta
-from mainstay.store.base import Store, Tx
+from mainstay.store.base import OutcomeUnknown, Store, Tx
 from mainstay.store.migrate import Migration, migrations
 from mainstay.store.open import open_store
 from mainstay.store.postgres import prepare
@@ -173,3 +173,74 @@ def test_migrating_forward_keeps_what_is_there(journal: Journal) -> None:
         ).fetchone()
     assert found == ("mainstay.more", None)
     prepare(place, newer)
+
+
+TRIGGER = """
+SET search_path = mainstay;
+CREATE FUNCTION hurt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does} RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER hurt AFTER INSERT ON meta {deferred}
+    FOR EACH ROW WHEN (NEW.key LIKE 'bad%') EXECUTE FUNCTION hurt();
+"""
+AT_COMMIT = "DEFERRABLE INITIALLY DEFERRED"
+
+
+def hurt(journal: Journal, does: str, deferred: str = "") -> None:
+    """Let the server do something to who writes a key that begins with `bad`."""
+    with psycopg.connect(journal.url) as connection:
+        connection.execute(TRIGGER.format(does=does, deferred=deferred).encode())
+
+
+async def test_a_connection_lost_while_committing_is_told_as_unknown(journal: Journal) -> None:
+    hurt(journal, "PERFORM pg_terminate_backend(pg_backend_pid());", AT_COMMIT)
+    async with journal.opened() as store:
+        with pytest.raises(OutcomeUnknown, match="may be kept or not") as caught:
+            await store.write(put("bad"))
+        assert caught.value.hint
+        await store.write(put("good"))
+        assert await store.read(lost(["bad", "good"])) == ["bad"]
+
+
+async def test_a_commit_that_is_refused_is_told_and_nothing_is_kept(journal: Journal) -> None:
+    hurt(journal, "RAISE EXCEPTION 'not today';", AT_COMMIT)
+    async with journal.opened() as store:
+        with pytest.raises(JournalError, match="not today"):
+            await store.write(put("bad"))
+        await store.write(put("good"))
+        assert await store.read(lost(["bad", "good"])) == ["bad"]
+
+
+async def test_a_full_server_is_told_to_everybody_in_the_group(journal: Journal) -> None:
+    hurt(journal, "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100';")
+    async with journal.opened() as store:
+        await store.write(put("first"))
+        given = await asyncio.gather(
+            *[store.write(put(key)) for key in ("a", "bad", "b")], return_exceptions=True
+        )
+        # The first may have gone alone, before the others were there.
+        assert all(isinstance(one, JournalError) for one in given[1:])
+        assert {one.hint for one in given if isinstance(one, JournalError)} == {
+            "make room on the server's disk"
+        }
+        await store.write(put("after"))
+        assert await store.read(lost(["first", "after"])) == []
+
+
+async def test_a_server_that_always_asks_to_repeat_is_told_at_last(journal: Journal) -> None:
+    hurt(journal, "RAISE EXCEPTION 'again' USING ERRCODE = '40001';")
+    async with journal.opened() as store:
+        given = await asyncio.gather(
+            *[store.write(put(key)) for key in ("a", "bad", "b")], return_exceptions=True
+        )
+        assert [type(one) for one in given] == [type(None), JournalError, type(None)]
+        assert "refused the write" in str(given[1])
+
+
+async def test_an_old_or_wrong_server_is_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.store.postgres.OLDEST", 99)
+    with pytest.raises(JournalError, match="needs PostgreSQL 99"):
+        await open_store(journal.url, SystemClock())
+    assert journal.server
+    with pytest.raises(JournalError, match="does not exist") as caught:
+        await open_store(journal.server.dsn("nowhere", password="tell-nobody"), SystemClock())
+    assert "tell-nobody" not in str(caught.value)
+    assert caught.value.hint
