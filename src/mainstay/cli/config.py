@@ -40,12 +40,13 @@ def _schema(ctx: Context) -> int:
 
 
 def _check(ctx: Context, args: argparse.Namespace) -> int:
-    from mainstay.app.compose import jobs_of
     from mainstay.cli.words import count
     from mainstay.config import load
 
     path = args.path or ctx.path
     config = load(path, secrets=not args.no_secrets, warn=ctx.warn)
+    from mainstay.app.compose import jobs_of  # for a broken file this would only cost time
+
     jobs = jobs_of(config)
     facts = {
         "services": len(config.services),

@@ -10,6 +10,8 @@ from ruamel.yaml.nodes import Node
 
 from mainstay.core.errors import ConfigError
 
+DEEPEST = 100
+
 _WORDS: list[tuple[str, str, str]] = [
     (r"'\\t'", "a tab where YAML wants spaces", "indent with spaces"),
     (
@@ -64,6 +66,11 @@ _WORDS: list[tuple[str, str, str]] = [
 
 def compose(text: str, shown: str) -> Node | None:
     """Give the root node of the only document, None when there is nothing. Raises `ConfigError` with the line."""
+    line = _too_deep(text)
+    if line:
+        raise ConfigError(
+            "is nested too deeply", where=f"{shown}:{line}", hint="close the brackets, or use fewer"
+        )
     yaml = YAML(typ="safe", pure=True)
     try:
         with warnings.catch_warnings():
@@ -73,9 +80,21 @@ def compose(text: str, shown: str) -> Node | None:
     except MarkedYAMLError as fault:
         what, hint = _words(fault)
         raise ConfigError(what, where=f"{shown}:{_line(fault)}", hint=hint) from None
-    except (YAMLError, ValueError, RecursionError) as fault:
-        what = "is nested too deeply" if isinstance(fault, RecursionError) else "is not YAML"
-        raise ConfigError(what, where=f"{shown}:1", hint="check that this is the right file") from None
+    except (YAMLError, ValueError, RecursionError):
+        raise ConfigError(
+            "is not YAML", where=f"{shown}:1", hint="check that this is the right file"
+        ) from None
+
+
+def _too_deep(text: str) -> int | None:
+    """Give the line on which brackets are nested too deeply: the parser would take minutes and then overflow."""
+    depth = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        for letter in line:
+            depth += (letter in "[{") - (letter in "]}")
+        if depth > DEEPEST:
+            return number
+    return None
 
 
 def _words(fault: Any) -> tuple[str, str]:
