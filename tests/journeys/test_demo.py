@@ -1,0 +1,41 @@
+"""The demonstration, as a first-time user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import mainstay
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_demonstration_tells_the_truth(tmp_path: Path) -> None:
+    done = mainstay("demo", "--once", "--json", "--home", str(tmp_path / "demo"), deadline=280)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["passed"]
+    assert {backup["database"] for backup in document["backups"]} == {"erp_prod", "analytics"}
+    erp = next(backup for backup in document["backups"] if backup["database"] == "erp_prod")
+    assert erp["rows"] > 100_000
+    assert erp["tables"] >= 12
+    assert erp["proven"]
+    assert document["corruption"]["detected"]
+    assert document["incident"]["recovery_told_seconds"] >= document["incident"]["heal_seconds"] > 0
+    assert document["alerts"]["owed"] == document["alerts"]["delivered"] > 0
+    assert document["alerts"]["duplicates"] == 0
+
+
+def test_it_touches_no_directory_that_is_not_its_own(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "data").write_text("the only copy")
+    done = mainstay("demo", "--once", "--home", str(precious))
+    assert done.returncode == 1
+    assert "something else than a demonstration" in done.stderr
+    assert (precious / "data").read_text() == "the only copy"
+    link = tmp_path / "link"
+    link.symlink_to(precious)
+    assert mainstay("demo", "--once", "--home", str(link)).returncode == 1
