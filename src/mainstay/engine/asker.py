@@ -21,7 +21,7 @@ GRACE = 0.25
 ATTEMPTS = 3
 LONGEST_DETAIL = 500
 MOST_WITNESSES = 5
-INQUIRY_HOLDS = 10.0
+INQUIRY_HOLDS = 3.0
 """Seconds for which what the witnesses said is believed."""
 
 
@@ -62,6 +62,7 @@ class Asker:
         self._horizon = Horizon()
         self._inquiry = asyncio.Lock()
         self._inquired_at = -math.inf
+        self._nobody_answers = False
 
     async def ask(self, watched: Watched, previous: Verdict | None, emit: Emit) -> Result:
         """Ask until two looks agree; every look is emitted, the last one is returned.
@@ -122,15 +123,14 @@ class Asker:
 
     async def _network_lost(self) -> bool:
         """Ask the hosts that answered last whether they still do, when too many others do not."""
-        if self._horizon.suspect:
-            async with self._inquiry:
-                await self._inquire()
-        return self._horizon.suspect
-
-    async def _inquire(self) -> None:
-        if self._horizon.suspect and self._clock.monotonic() - self._inquired_at > INQUIRY_HOLDS:
-            await asyncio.gather(*(self._testify(watched) for watched in self._witnesses()))
-            self._inquired_at = self._clock.monotonic()
+        if not self._horizon.suspect:
+            return False
+        async with self._inquiry:
+            if self._clock.monotonic() - self._inquired_at > INQUIRY_HOLDS:
+                await asyncio.gather(*(self._testify(watched) for watched in self._witnesses()))
+                self._inquired_at = self._clock.monotonic()
+                self._nobody_answers = self._horizon.suspect
+            return self._nobody_answers
 
     def _witnesses(self) -> list[Watched]:
         by_host = {watched.check.host(): watched for watched in self._all_watched()}
