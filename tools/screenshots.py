@@ -9,18 +9,21 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from playwright.async_api import Browser, BrowserContext
+from playwright.async_api import Browser, BrowserContext, ViewportSize
 
 from mainstay.store import views
 from mainstay.web.plan import Plan
 from tests.servers.browser import chromium
 from tests.web.booted import Booted, booted
 
-DESK = {"width": 1360, "height": 900}
-PHONE = {"width": 360, "height": 780}
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+DESK = ViewportSize(width=1360, height=900)
+PHONE = ViewportSize(width=360, height=780)
 
 
 async def addresses(site: Booted) -> dict[str, str]:
@@ -64,11 +67,11 @@ async def shoot(browser: Browser, site: Booted, target: Path, names: list[str], 
             "channels": "/channels",
         }
     )
-    for scheme in ("light", "dark"):
+    for scheme in SCHEMES:
         for size, view in (("desk", DESK), ("phone", PHONE)):
             context = await browser.new_context(
                 color_scheme=scheme, viewport=view, device_scale_factor=1 if size == "desk" else 2
-            )  # type: ignore[arg-type]
+            )
             await enter(context, site)
             for name, path in pages.items():
                 if names and name not in names:
@@ -96,10 +99,10 @@ async def enter(context: BrowserContext, site: Booted) -> None:
     await page.close()
 
 
-async def login_page(browser: Browser, site: Booted, target: Path, scheme: str, size: str) -> None:
+async def login_page(browser: Browser, site: Booted, target: Path, scheme: Scheme, size: str) -> None:
     """The page before the others."""
     view = DESK if size == "desk" else PHONE
-    context = await browser.new_context(color_scheme=scheme, viewport=view)  # type: ignore[arg-type]
+    context = await browser.new_context(color_scheme=scheme, viewport=view)
     page = await context.new_page()
     await page.goto(f"{site.url}/login")
     await page.screenshot(path=target / f"login-{size}-{scheme}.png")
@@ -108,7 +111,6 @@ async def login_page(browser: Browser, site: Booted, target: Path, scheme: str, 
 
 async def main(target: Path, names: list[str]) -> None:
     """Boot, look, write."""
-    target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         async with chromium() as browser:
             full, bare = Path(directory, "full"), Path(directory, "bare")
@@ -123,4 +125,6 @@ async def main(target: Path, names: list[str]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: tools/screenshots.py DIRECTORY [PAGE ...]")
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
+    where = Path(sys.argv[1])
+    where.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(where, sys.argv[2:]))

@@ -17,34 +17,73 @@ ZONE = "Asia/Manila"
 
 SERVICES: list[tuple[str, str, bool, str | None, list[tuple[str, str, float]]]] = [
     ("odoo", "Odoo ERP", True, "swarm:odoo_web", [("http", "https://erp.example.com/web/health", 10)]),
-    ("api", "Order API", True, "systemd:order-api", [("http", "https://api.example.com/health", 5), ("tls", "api.example.com:443", 3600)]),
+    (
+        "api",
+        "Order API",
+        True,
+        "systemd:order-api",
+        [("http", "https://api.example.com/health", 5), ("tls", "api.example.com:443", 3600)],
+    ),
     ("superset", "Superset", False, "docker:superset", [("http", "https://bi.example.com/health", 30)]),
     ("ocr", "OCR service", False, "docker:ocr", [("http", "http://10.0.0.14:8000/healthz", 30)]),
     ("mcp", "MCP server", False, "docker:mcp", [("http", "http://10.0.0.14:9000/health", 30)]),
-    ("postgres", "PostgreSQL", True, "systemd:postgresql@16-main", [("postgres", "10.0.0.11:5432/odoo_prod", 5)]),
-    ("replica", "PostgreSQL replica", False, "systemd:postgresql@16-main", [("postgres", "10.0.0.12:5432, replication lag", 10)]),
+    (
+        "postgres",
+        "PostgreSQL",
+        True,
+        "systemd:postgresql@16-main",
+        [("postgres", "10.0.0.11:5432/odoo_prod", 5)],
+    ),
+    (
+        "replica",
+        "PostgreSQL replica",
+        False,
+        "systemd:postgresql@16-main",
+        [("postgres", "10.0.0.12:5432, replication lag", 10)],
+    ),
     ("redis", "Redis", True, "systemd:redis-server", [("redis", "10.0.0.11:6379", 5)]),
-    ("nginx", "Web server", True, "systemd:nginx", [("tcp", "203.0.113.10:443", 5), ("tls", "example.com:443", 3600)]),
+    (
+        "nginx",
+        "Web server",
+        True,
+        "systemd:nginx",
+        [("tcp", "203.0.113.10:443", 5), ("tls", "example.com:443", 3600)],
+    ),
     ("mail", "Outgoing mail", False, None, [("tcp", "smtp.example.com:587", 60)]),
     ("storage", "Backup storage", False, None, [("http", "https://backups.sgp1.example.com/", 60)]),
     ("web1", "Server web1", False, None, [("disk", "/", 60)]),
     ("db1", "Server db1", True, None, [("disk", "/var/lib/postgresql", 60)]),
     ("queue", "Expense import queue", False, "process", [("command", "check-queue --max-age 15m", 60)]),
-]  # fmt: skip
+]
 
 JOBS: list[tuple[str, str, Schedule, float]] = [
     ("backup:odoo_prod", "Back up odoo_prod to spaces", Schedule(at="0 2 * * *", timezone=ZONE), 3600),
-    ("prove:odoo_prod", "Restore odoo_prod and compare every row", Schedule(at="0 4 * * 0", timezone=ZONE), 7200),
+    (
+        "prove:odoo_prod",
+        "Restore odoo_prod and compare every row",
+        Schedule(at="0 4 * * 0", timezone=ZONE),
+        7200,
+    ),
     ("backup:superset", "Back up superset to spaces", Schedule(at="30 2 * * *", timezone=ZONE), 3600),
-    ("prove:superset", "Restore superset and compare every row", Schedule(at="30 4 * * 0", timezone=ZONE), 7200),
+    (
+        "prove:superset",
+        "Restore superset and compare every row",
+        Schedule(at="30 4 * * 0", timezone=ZONE),
+        7200,
+    ),
     ("backup:hr", "Back up hr to spaces", Schedule(at="45 2 * * *", timezone=ZONE), 3600),
     ("prove:hr", "Restore hr and compare every row", Schedule(at="45 4 * * 0", timezone=ZONE), 7200),
-    ("cleanup_temp_files", "Delete temporary files older than 7 days", Schedule(at="0 3 * * *", timezone=ZONE), 1800),
+    (
+        "cleanup_temp_files",
+        "Delete temporary files older than 7 days",
+        Schedule(at="0 3 * * *", timezone=ZONE),
+        1800,
+    ),
     ("optimize_database", "Vacuum and analyse odoo_prod", Schedule(at="0 0 * * 0", timezone=ZONE), 7200),
     ("process_queued_jobs", "Import what waits in the expense queue", Schedule(every=900), 600),
     ("journal_backup", "Copy the journal to spaces", Schedule(at="30 1 * * *", timezone=ZONE), 600),
     ("heal", "Heal what a check found failing", Schedule(), 600),
-]  # fmt: skip
+]
 
 DATABASES = ("odoo_prod", "superset", "hr")
 CHANNELS = (
@@ -94,7 +133,11 @@ def setup() -> Setup:
         title="InsightPulse AI",
         services=tuple(
             ServiceFacts(
-                name, title, critical, runs_on, runs_on is not None,
+                name,
+                title,
+                critical,
+                runs_on,
+                runs_on is not None,
                 tuple(CheckFacts(f"{name}/{check}", check, every) for check, _, every in checks),
             )
             for name, title, critical, runs_on, checks in SERVICES
@@ -104,4 +147,4 @@ def setup() -> Setup:
         channels=tuple(ChannelFacts(*channel) for channel in CHANNELS),
         jobs={"cleanup_temp_files": "cleanup", "process_queued_jobs": "command"},
         covered={"security_patches": "unattended-upgrades on every server, see web1"},
-    )  # fmt: skip
+    )

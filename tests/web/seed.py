@@ -125,9 +125,14 @@ def _samples(
         counts = {str(one): many if one is verdict else 0 for one in Verdict}
         silent = verdict in (Verdict.UNKNOWN, Verdict.FAIL)
         yield {
-            "check_id": check, "span": span, "at": at, **counts,
-            "p50": None if silent else p50, "p95": None if silent else p95, "slowest": None if silent else p95 * 1.3,
-        }  # fmt: skip
+            "check_id": check,
+            "span": span,
+            "at": at,
+            **counts,
+            "p50": None if silent else p50,
+            "p95": None if silent else p95,
+            "slowest": None if silent else p95 * 1.3,
+        }
         at += span
 
 
@@ -138,12 +143,11 @@ def answers(tx: Tx, plan: Plan, now: float, *, hostile: bool = False) -> None:
     for service in plan.services:
         for check in service.checks:
             steps = max(2, min(40, int(200 / check.every)))
-            for back in range(steps, -1, -1):
-                found.append(
-                    _answer(
-                        service.name, check.id, now - back * min(check.every, 20) - 1.2, now, dice, hostile
-                    )
-                )
+            gap = min(check.every, 20)
+            found += [
+                _answer(service.name, check.id, now - back * gap - 1.2, now, dice, hostile)
+                for back in range(steps, -1, -1)
+            ]
     started = [
         _answer(name, f"{name}/{kind}", now - 12 * DAY, now, dice, False) for name, kind in _firsts(plan)
     ]

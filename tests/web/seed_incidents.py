@@ -34,14 +34,77 @@ class Story:
 
 
 STORIES = (
-    Story("superset", "http", "Superset fails its http check", "502 in 31ms, expected 200 to 299", Severity.WARNING, 10 * DAY, 10 * DAY - 8640),
-    Story("ocr", "http", "OCR service fails its http check", "no answer within 5s", Severity.WARNING, 3.2 * DAY, 3.2 * DAY - 17280, 3.2 * DAY - 420, heals=("failed", "failed", "failed")),
-    Story("mail", "tcp", "Outgoing mail fails its tcp check", "connection to smtp.example.com:587 timed out after 5s", Severity.WARNING, 20 * 3600, 20 * 3600 - 712, late=340.0),
-    Story("ocr", "http", "OCR service fails its http check", "connection to 10.0.0.14:8000 refused after 1ms", Severity.WARNING, 14 * 3600, 14 * 3600 - 3260, heals=("done",)),
-    Story("api", "http", "Order API fails its http check", "connection to 203.0.113.20:443 refused after 2ms", Severity.CRITICAL, 6.4 * 3600, 6.4 * 3600 - 23.4, heals=("done",)),
-    Story("db1", "disk", "Server db1 warns in its disk check", "86 % used, 28 GB free: more than 85 %", Severity.WARNING, 2.6 * 3600, None, taken=2.1 * 3600),
-    Story("api", "http", "Order API fails its http check", "connection to 203.0.113.20:443 refused after 2ms", Severity.CRITICAL, 155, None, heals=("failed", "running")),
-)  # fmt: skip
+    Story(
+        "superset",
+        "http",
+        "Superset fails its http check",
+        "502 in 31ms, expected 200 to 299",
+        Severity.WARNING,
+        10 * DAY,
+        10 * DAY - 8640,
+    ),
+    Story(
+        "ocr",
+        "http",
+        "OCR service fails its http check",
+        "no answer within 5s",
+        Severity.WARNING,
+        3.2 * DAY,
+        3.2 * DAY - 17280,
+        3.2 * DAY - 420,
+        heals=("failed", "failed", "failed"),
+    ),
+    Story(
+        "mail",
+        "tcp",
+        "Outgoing mail fails its tcp check",
+        "connection to smtp.example.com:587 timed out after 5s",
+        Severity.WARNING,
+        20 * 3600,
+        20 * 3600 - 712,
+        late=340.0,
+    ),
+    Story(
+        "ocr",
+        "http",
+        "OCR service fails its http check",
+        "connection to 10.0.0.14:8000 refused after 1ms",
+        Severity.WARNING,
+        14 * 3600,
+        14 * 3600 - 3260,
+        heals=("done",),
+    ),
+    Story(
+        "api",
+        "http",
+        "Order API fails its http check",
+        "connection to 203.0.113.20:443 refused after 2ms",
+        Severity.CRITICAL,
+        6.4 * 3600,
+        6.4 * 3600 - 23.4,
+        heals=("done",),
+    ),
+    Story(
+        "db1",
+        "disk",
+        "Server db1 warns in its disk check",
+        "86 % used, 28 GB free: more than 85 %",
+        Severity.WARNING,
+        2.6 * 3600,
+        None,
+        taken=2.1 * 3600,
+    ),
+    Story(
+        "api",
+        "http",
+        "Order API fails its http check",
+        "connection to 203.0.113.20:443 refused after 2ms",
+        Severity.CRITICAL,
+        155,
+        None,
+        heals=("failed", "running"),
+    ),
+)
 HOSTILE = "\"><script>alert('incident')</script>"
 
 
@@ -58,9 +121,16 @@ def _writer(story: Story, now: float) -> Callable[[Tx], None]:
     def write(tx: Tx) -> None:
         begun, opened = now - story.begun, now - story.begun + 3.1
         incident = Incident(
-            id=new_id(opened), key=f"check:{story.service}/{story.check}", service=story.service, severity=story.severity,
-            title=story.title, detail=story.detail, state=IncidentState.OPEN, opened_at=opened, failed_at=begun,
-        )  # fmt: skip
+            id=new_id(opened),
+            key=f"check:{story.service}/{story.check}",
+            service=story.service,
+            severity=story.severity,
+            title=story.title,
+            detail=story.detail,
+            state=IncidentState.OPEN,
+            opened_at=opened,
+            failed_at=begun,
+        )
         repository.put(tx, incident)
         _event(tx, incident, begun, EventKind.FAILED, story.detail)
         _event(tx, incident, opened, EventKind.OPENED, story.detail)
@@ -152,6 +222,14 @@ def _heal(tx: Tx, incident: Incident, story: Story, opened: float, now: float) -
                     "2 good answers in a row" if outcome == "done" else "no good answer within 60s",
                 )
             )
-        play_run(tx, run, outcome, at, steps, lines, ("guard", "restart", "confirm"),
-                 summary=f"{story.service} was restarted and answers again" if outcome == "done" else "",
-                 error="no good answer within 60s after the restart" if outcome == "failed" else None)  # fmt: skip
+        play_run(
+            tx,
+            run,
+            outcome,
+            at,
+            steps,
+            lines,
+            ("guard", "restart", "confirm"),
+            summary=f"{story.service} was restarted and answers again" if outcome == "done" else "",
+            error="no good answer within 60s after the restart" if outcome == "failed" else None,
+        )

@@ -18,8 +18,18 @@ from mainstay.web.plan import JobPlan, Plan
 DAY = 86400.0
 NODE = "0seednode"
 Act = tuple[float, Callable[[Tx], None]]
-TAKES = {"backup:odoo_prod": 214.0, "prove:odoo_prod": 391.0, "backup:superset": 22.0, "prove:superset": 41.0, "backup:hr": 9.0,
-         "prove:hr": 17.0, "cleanup_temp_files": 4.2, "optimize_database": 611.0, "process_queued_jobs": 2.4, "journal_backup": 1.3}  # fmt: skip
+TAKES = {
+    "backup:odoo_prod": 214.0,
+    "prove:odoo_prod": 391.0,
+    "backup:superset": 22.0,
+    "prove:superset": 41.0,
+    "backup:hr": 9.0,
+    "prove:hr": 17.0,
+    "cleanup_temp_files": 4.2,
+    "optimize_database": 611.0,
+    "process_queued_jobs": 2.4,
+    "journal_backup": 1.3,
+}
 STEPS = {"backup": ("check", "take", "prove"), "prove": ("prove",)}
 LOG = (
     "spaces (bucket backups at sgp1.example.com) takes objects",
@@ -96,8 +106,17 @@ def _run(job: JobPlan, at: float, index: int, many: int, luck: float, hostile: b
             else None
         )
         lines = [*LOG, "<script>alert('log')</script>"] if hostile else list(LOG)
-        play_run(tx, run, "failed" if failed else "done", at + 0.4, steps[:1] if failed else steps, lines, plan,
-                 summary="" if failed else _summary(job.name), error=error)  # fmt: skip
+        play_run(
+            tx,
+            run,
+            "failed" if failed else "done",
+            at + 0.4,
+            steps[:1] if failed else steps,
+            lines,
+            plan,
+            summary="" if failed else _summary(job.name),
+            error=error,
+        )
 
     return write
 
@@ -108,8 +127,12 @@ def _summary(job: str) -> str:
         return f"{database}: 18,204,551 rows in 412 tables, 389 MB, taken in 3m 20s, proven in 6m 31s"
     if kind == "prove":
         return "18,204,551 rows in 412 tables equal"
-    return {"cleanup_temp_files": "1,204 files deleted, 2.1 GB freed", "optimize_database": "412 tables analysed, 9 vacuumed",
-            "process_queued_jobs": "14 entries imported", "journal_backup": "41 MB copied to spaces"}[job]  # fmt: skip
+    return {
+        "cleanup_temp_files": "1,204 files deleted, 2.1 GB freed",
+        "optimize_database": "412 tables analysed, 9 vacuumed",
+        "process_queued_jobs": "14 entries imported",
+        "journal_backup": "41 MB copied to spaces",
+    }[job]
 
 
 def _live(now: float, hostile: bool) -> Callable[[Tx], None]:
@@ -144,9 +167,17 @@ def _live(now: float, hostile: bool) -> Callable[[Tx], None]:
 
 
 def play_run(
-    tx: Tx, run: Run, outcome: str, at: float, steps: Sequence[tuple[str, float, Any]], lines: Sequence[str],
-    plan: Sequence[str], *, summary: str = "", error: str | None = None,
-) -> Run:  # fmt: skip
+    tx: Tx,
+    run: Run,
+    outcome: str,
+    at: float,
+    steps: Sequence[tuple[str, float, Any]],
+    lines: Sequence[str],
+    plan: Sequence[str],
+    *,
+    summary: str = "",
+    error: str | None = None,
+) -> Run:
     """Let a run happen as a runner would: taken, step by step, logged, settled."""
     repository.insert(tx, run)
     made = repository.take(tx, run.id, run.job, NODE, at)

@@ -1,1 +1,1 @@
-"""The dashboard, the JSON API, `/metrics` and `/healthz`: pages over the journal and a few buttons that enqueue jobs."""
+"""The dashboard, the JSON API, `/metrics` and `/healthz`: pages over the journal, and a few buttons."""

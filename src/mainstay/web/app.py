@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,7 +17,17 @@ from mainstay.core.errors import MainstayError
 from mainstay.ports.clock import Clock
 from mainstay.store.base import Store
 from mainstay.web import api, metrics
-from mainstay.web.pages import account, backups, channels, incidents, jobs, overview, service, stream
+from mainstay.web.pages import (
+    account,
+    backups,
+    channels,
+    incidents,
+    jobs,
+    overview,
+    readiness,
+    service,
+    stream,
+)
 from mainstay.web.plan import Plan
 from mainstay.web.security import Guard, Headers, action, problem
 from mainstay.web.site import Site, missing
@@ -72,6 +83,7 @@ def routes() -> list[BaseRoute]:
         Route("/backups", backups.listing),
         Route("/backups/{database}", backups.database),
         Route("/channels", channels.listing),
+        Route("/readiness", readiness.scorecard),
         Route("/help", account.keyboard),
         Route("/theme", action(account.theme), methods=["POST"]),
         Route("/login", account.login_page),
@@ -85,8 +97,8 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def _http_error(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, HTTPException)
+async def _http_error(request: Request, error: Exception) -> Response:
+    fault = cast(HTTPException, error)
     if _for_programs(request):
         return problem(fault.status_code, fault.detail)
     if fault.status_code == 404 and request.state.login:
@@ -96,9 +108,9 @@ async def _http_error(request: Request, fault: Exception) -> Response:
     return Response(f"{fault.detail}\n", fault.status_code, fault.headers, media_type="text/plain")
 
 
-async def _expected(request: Request, fault: Exception) -> Response:
+async def _expected(request: Request, error: Exception) -> Response:
     """A fault that a person can do something about is told in its own words."""
-    assert isinstance(fault, MainstayError)
+    fault = cast(MainstayError, error)
     if _for_programs(request):
         return problem(409, fault.what, fault.hint)
     return await missing(request, fault.what, fault.hint or "", status=409)

@@ -199,18 +199,22 @@ def runs_of(ticks: bytes) -> list[tuple[int, int, int]]:
     return found
 
 
+_LINE = Markup('<path class="{}" d="{}"/>')
+_BAR = Markup(
+    '<svg class="bar{}" viewBox="0 0 {} 22" preserveAspectRatio="none" role="img" aria-label="{}" '
+    'data-ticks="{}">{}</svg>'
+)
+
+
 def draw(ticks: bytes, label: str, *, tall: bool = False) -> Markup:
     """Draw ticks: one dashed line for each state, so that a healthy bar is one short path."""
     lines: dict[int, list[str]] = {}
     for code, first, length in runs_of(ticks):
         lines.setdefault(code, []).append(f"M{first * 4} 11h{length * 4}")
     paths = Markup("").join(
-        Markup('<path class="{}" d="{}"/>').format(CLASSES[code], "".join(moves))
-        for code, moves in sorted(lines.items())
+        _LINE.format(CLASSES[code], "".join(moves)) for code, moves in sorted(lines.items())
     )
-    return Markup(
-        '<svg class="bar{}" viewBox="0 0 {} 22" preserveAspectRatio="none" role="img" aria-label="{}" data-ticks="{}">{}</svg>'
-    ).format(" tall" if tall else "", len(ticks) * 4 - 1, label, "".join(map(str, ticks)), paths)
+    return _BAR.format(" tall" if tall else "", len(ticks) * 4 - 1, label, "".join(map(str, ticks)), paths)
 
 
 def describe(ticks: bytes, window: str, uptime: float | None) -> str:

@@ -32,5 +32,6 @@ def environment() -> Environment:
         share=words.share,
         plural=words.plural,
         listed=words.listed,
+        sentence=words.sentence,
     )
     return made

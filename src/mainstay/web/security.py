@@ -52,7 +52,8 @@ class Headers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
 
         async def adding(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,13 +79,15 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         connection = HTTPConnection(scope)
         login = await self.who(connection)
         connection.state.login = login
         connection.state.script = login is None and bearer_fits(connection, self.settings)
         if login is None and not connection.state.script and not is_open(scope["path"]):
-            return await refuse(connection)(scope, receive, send)
+            await refuse(connection)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
     async def who(self, connection: HTTPConnection) -> Login | None:
@@ -101,7 +104,7 @@ class Guard:
 
 def scope_is_static(connection: HTTPConnection) -> bool:
     """Whether the request is for a file that is the same for everybody."""
-    return connection.scope["path"].startswith("/static/")
+    return str(connection.scope["path"]).startswith("/static/")
 
 
 def is_open(path: str) -> bool:

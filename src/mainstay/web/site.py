@@ -35,6 +35,7 @@ class Site:
         self.live = Live(store, clock)
         self.bars = Bars(store, clock)
         self.latencies = Latencies()
+        self.card: Any = None
         self.guesses = Guesses(clock)
         self.hashing = asyncio.Semaphore(2)
         self.templates = environment()
@@ -102,6 +103,7 @@ def page(request: Request, template: str, frame: Row, context: dict[str, Any], s
         "frame": frame,
         "beat": Beat(frame, now),
         "login": login,
+        "scored": site.plan.readiness is not None,
         "csrf": mask(login.csrf) if login else "",
         "theme": theme if theme in ("light", "dark") else None,
         "path": request.url.path,

@@ -65,9 +65,16 @@ def timeline(
     steps: dict[str, list[Row]],
 ) -> list[Entry]:
     """Everything that happened, in order."""
-    found = [_event(row, incident) for row in events]
+    healed = list(runs)
+    tried = {attempt_of(row) for row in healed}
+    # A run says all that its own action event says, and more.
+    found = [
+        _event(row, incident)
+        for row in events
+        if not (row["kind"] == "action" and facts_of(row).get("attempt") in tried)
+    ]
     found += [_message(row) for row in messages]
-    found += [_run(row, steps.get(row["id"], [])) for row in runs]
+    found += [_run(row, steps.get(row["id"], [])) for row in healed]
     return sorted(found, key=lambda entry: (entry.at, entry.order))
 
 
@@ -106,7 +113,13 @@ def _message(row: Row) -> Entry:
         if row["attempts"] > 1:
             tags.append(("", f"{row['attempts']} attempts"))
         return Entry(
-            row["sent_at"], f"Told {what}", row["receipt"] or "", "ok", "channels", 3, tags=tuple(tags)
+            row["sent_at"],
+            f"Told {what}",
+            f"receipt: {row['receipt']}" if row["receipt"] else "",
+            "ok",
+            "channels",
+            3,
+            tags=tuple(tags),
         )
     if row["refused_at"] is not None:
         return Entry(row["refused_at"], f"Refused by {what}", row["error"] or "", "fail", "channels", 3)
@@ -114,9 +127,14 @@ def _message(row: Row) -> Entry:
     return Entry(row["owed_at"], f"Owed to {what}", row["error"] or "", "warn", "wait", 3, tags=tuple(tags))
 
 
+def attempt_of(row: Row) -> int:
+    """Which attempt at healing a run was."""
+    text = str(row["key"]).rpartition(":")[2]
+    return int(text) if text.isdigit() else 0
+
+
 def _run(row: Row, steps: list[Row]) -> Entry:
     word, tone = RUNS.get(row["state"], (row["state"], ""))
-    attempt = row["key"].rpartition(":")[2]
     begun = row["started_at"] or row["created_at"]
     tags = [(tone, word)]
     if row["finished_at"] is not None and row["started_at"] is not None:
@@ -131,7 +149,7 @@ def _run(row: Row, steps: list[Row]) -> Entry:
     )
     return Entry(
         begun,
-        f"Healing, attempt {attempt}",
+        f"Healing, attempt {attempt_of(row)}",
         row["error"] or row["summary"],
         tone,
         "heal",

@@ -7,13 +7,15 @@ from markupsafe import Markup
 
 from mainstay.core.units import format_size
 
+NONE = "\u2013"
+"""What stands where there is nothing to say."""
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (float("inf"), 86400, "d"))
 
 
 def span(seconds: float | None) -> str:
     """Write a span with two units at most: `84 ms`, `3.3 s`, `4 min 12 s`, `6 h 10 min`, `3 d 4 h`."""
     if seconds is None:
-        return "–"
+        return NONE
     seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -53,26 +55,26 @@ def ago(seconds: float) -> str:
 def latency(seconds: float | None) -> str:
     """Write a latency: `84 ms`, `1.2 s`."""
     if seconds is None:
-        return "–"
+        return NONE
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def count(number: float | None) -> str:
-    """Write a count with thin spaces between thousands."""
-    return "–" if number is None else f"{int(number):,}".replace(",", "\u202f")
+    """Write a count with commas between thousands."""
+    return NONE if number is None else f"{int(number):,}"
 
 
 def size(number: float | None) -> str:
     """Write a size in bytes."""
-    return "–" if number is None else format_size(number)
+    return NONE if number is None else format_size(number)
 
 
 def share(part: float | None) -> str:
     """Write a share of one in percent; only what is whole is written `100 %`."""
     if part is None:
-        return "–"
+        return NONE
     percent = part * 100
     if percent >= 100:
         return "100 %"
@@ -86,11 +88,21 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one}" if number == 1 else f"{count(number)} {many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """Write a detail as a sentence: with a capital, unless it begins with an address."""
+    first = text.partition(" ")[0]
+    return text if "://" in first or "." in first.rstrip(".") or "/" in first else text[:1].upper() + text[1:]
+
+
 def listed(names: list[str]) -> str:
     """Write names as in a sentence, three at most: `api, web and 4 more`."""
     if len(names) <= 3:
         return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
     return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+
+
+_TIME = Markup('<time datetime="{}" title="{}">{}</time>')
+_AGO = Markup('<time datetime="{}" title="{}" data-ago>{}</time>')
 
 
 class Moments:
@@ -120,6 +132,10 @@ class Moments:
         """`14:03:22`."""
         return f"{self._at(at):%H:%M:%S}"
 
+    def date(self, at: float) -> str:
+        """`Sun 22 Nov 2026`."""
+        return f"{self._at(at):%a %-d %b %Y}"
+
     def hour(self, at: float) -> str:
         """`14:03`, for axes."""
         return f"{self._at(at):%H:%M}"
@@ -133,11 +149,9 @@ class Moments:
         return self._at(at).isoformat(timespec="seconds")
 
     def tag(self, at: float | None, style: str = "ago") -> Markup:
-        """Write a `time` element: `ago` or `short`; the full moment is its tooltip."""
+        """Write a `time` element: `ago`, `short` or `clock`; the full moment is its tooltip."""
         if at is None:
-            return Markup("–")
-        text = ago(self.now - at) if style == "ago" else self.short(at)
-        mark = Markup(" data-ago") if style == "ago" else Markup("")
-        return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
-            self.iso(at), self.full(at), mark, text
-        )
+            return Markup.escape(NONE)
+        text = ago(self.now - at) if style == "ago" else getattr(self, style)(at)
+        form = _AGO if style == "ago" else _TIME
+        return form.format(self.iso(at), self.full(at), text)

@@ -107,8 +107,20 @@ async def database(request: Request) -> Response:
 def faults(detail: str | None, most: int = 8) -> list[str]:
     """What a proof found different, a line each."""
     found = read_json(detail)
-    listed = found.get("differences") or found.get("faults") or found.get("problems") or []
-    return [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in listed][:most]
+    listed = [*found.get("differences", ()), *found.get("complaints", ())]
+    if isinstance(found.get("unproven"), dict):
+        listed += [f"not proven: {name}: {why}" for name, why in found["unproven"].items()]
+    elif isinstance(found.get("unproven"), list):
+        listed += [f"not proven: {one}" for one in found["unproven"]]
+    return [_fault(one) for one in listed[:most]] + (
+        [f"and {len(listed) - most} more"] if len(listed) > most else []
+    )
+
+
+def _fault(one: Any) -> str:
+    if isinstance(one, dict) and {"what", "expected", "found"} <= one.keys():
+        return f"{one['what']}: expected {one['expected']}, found {one['found']}"
+    return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
 
 
 def read_json(text: str | None) -> dict[str, Any]:

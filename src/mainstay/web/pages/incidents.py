@@ -96,9 +96,7 @@ async def change(request: Request, unit: Callable[[Tx, Desk, str], object]) -> R
         if views.incident(tx, identifier) is None:
             raise MainstayError(f"there is no incident {identifier}")
         unit(tx, desk(site), identifier)
-        row = views.incident(tx, identifier)
-        assert row is not None
-        return row
+        return views.incident(tx, identifier) or {}
 
     return await site.store.write(whole)
 

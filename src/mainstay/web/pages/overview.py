@@ -15,6 +15,7 @@ from mainstay.web.health import RANK, ServiceHealth, health
 from mainstay.web.latencies import p95s
 from mainstay.web.pages.problems import Problem, problems
 from mainstay.web.plan import JobPlan, Plan
+from mainstay.web.readiness import card
 from mainstay.web.site import Beat, Site, page, site_of
 from mainstay.web.words import listed, plural, rough
 
@@ -43,6 +44,7 @@ async def overview(request: Request) -> Response:
 
     frame, found = await site.store.read(look)
     rates = await p95s(site)
+    readiness = await card(site)
     beat = Beat(frame, now)
     services: list[ServiceHealth] = found["services"]
     query = request.query_params.get("q", "").strip()
@@ -51,9 +53,10 @@ async def overview(request: Request) -> Response:
     first = max(0, _number(request.query_params.get("from", "0")))
     window = site.bars.window()
     context = found | {
-        "verdict": verdict(services, found["problems"], beat, now),
+        "verdict": verdict(services, found["problems"], beat),
         "rows": [row(site, one, window, rates) for one in wanted[first : first + PER_PAGE]],
         "window": window,
+        "readiness": readiness,
         "q": query,
         "chosen": chosen if chosen in FILTERS else "",
         "filters": FILTERS,
@@ -77,72 +80,62 @@ def gather(tx: Tx, plan: Plan, now: float) -> dict[str, Any]:
     return {
         "services": health(plan, views.states(tx), silences, open_incidents, now),
         "problems": problems(tx, plan, open_incidents),
-        "proven": oldest_proof(plan, views.last_proofs(tx)),
+        "proven": proven(plan, views.last_backups(tx), views.last_proofs(tx)),
         "channels": views.channels(tx),
         "next_job": next_job(plan, now),
     }
 
 
-def verdict(
-    services: Sequence[ServiceHealth], open_problems: Sequence[Problem], beat: Beat, now: float
-) -> Verdict:
+def verdict(services: Sequence[ServiceHealth], opened: Sequence[Problem], beat: Beat) -> Verdict:
     """Say in one sentence how things are; what was not measured just now is never called healthy."""
     if not services:
-        return Verdict(
-            "unknown",
-            "unknown",
-            "Nothing is watched yet.",
-            "Add services to mainstay.yaml, or let mainstay init find them.",
-        )
+        hint = "Add services to mainstay.yaml, or let mainstay init find them."
+        return Verdict("unknown", "unknown", "Nothing is watched yet.", hint)
     if not beat.alive:
-        when = f"since {rough(beat.age)}" if beat.age is not None else "at all"
-        return Verdict(
-            "unknown",
-            "unknown",
-            f"The agent has not been heard of {when}: the state of things is unknown.",
-            "What is shown below is what was measured last. Start it with mainstay up.",
-        )
+        return _silent(beat)
     states = Counter(one.state for one in services)
+    rest = f"{states['ok']} of {plural(len(services), 'service')} healthy."
     failing = [one.plan.title for one in services if one.state == "fail"]
-    unknown = states["unknown"] + states["waiting"]
     if failing:
+        doing = next((problem.doing for problem in opened if problem.heals), "")
+        rest = f"{doing}. {rest}" if doing else rest
         return Verdict(
-            "fail",
-            "fail",
-            f"{listed(failing)} {'is' if len(failing) == 1 else 'are'} failing.",
-            _rest(states, len(services)),
+            "fail", "fail", f"{listed(failing)} {'is' if len(failing) == 1 else 'are'} failing.", rest
         )
-    if any(problem.critical for problem in open_problems):
+    if any(problem.critical for problem in opened):
+        return Verdict("fail", "fail", f"{_headline(opened)}.", rest)
+    warned = [one.plan.title for one in services if one.state == "warn"]
+    if warned:
         return Verdict(
-            "fail", "fail", f"{plural(len(open_problems), 'problem')} open.", _rest(states, len(services))
+            "warn", "warn", f"{listed(warned)} {'needs' if len(warned) == 1 else 'need'} a look.", rest
         )
-    if states["warn"] or open_problems:
-        warned = [one.plan.title for one in services if one.state == "warn"]
-        what = (
-            f"{listed(warned)} {'needs' if len(warned) == 1 else 'need'} a look."
-            if warned
-            else f"{plural(len(open_problems), 'problem')} open."
+    if opened:
+        return Verdict("warn", "warn", f"{_headline(opened)}.", rest)
+    return _calm(services, states)
+
+
+def _silent(beat: Beat) -> Verdict:
+    since = f"has not been heard of for {rough(beat.age)}" if beat.age is not None else "does not run"
+    hint = "What is shown below was measured before that. Start it with mainstay up."
+    return Verdict("unknown", "unknown", f"The agent {since}: how things are is unknown.", hint)
+
+
+def _headline(opened: Sequence[Problem]) -> str:
+    return str(opened[0].row["title"]) if len(opened) == 1 else f"{plural(len(opened), 'problem')} open"
+
+
+def _calm(services: Sequence[ServiceHealth], states: Counter[str]) -> Verdict:
+    unknown = states["unknown"] + states["waiting"]
+    if unknown == len(services):
+        return Verdict(
+            "unknown", "wait", "Nothing has been measured yet.", "The first answers come within seconds."
         )
-        return Verdict("warn", "warn", what, _rest(states, len(services)))
     if unknown:
-        return Verdict(
-            "unknown",
-            "unknown",
-            f"{plural(unknown, 'service')} could not be measured; the others are healthy."
-            if unknown < len(services)
-            else "Nothing has been measured yet.",
-        )
-    return Verdict(
-        "ok",
-        "ok",
-        f"All {plural(len(services), 'service')} healthy."
-        if len(services) > 1
-        else f"{services[0].plan.title} is healthy.",
-    )
-
-
-def _rest(states: Counter[str], total: int) -> str:
-    return f"{states['ok']} of {plural(total, 'service')} healthy."
+        said = f"{plural(unknown, 'service')} could not be measured, the others are healthy."
+        return Verdict("unknown", "unknown", said)
+    if len(services) == 1:
+        return Verdict("ok", "ok", f"{services[0].plan.title} is healthy.")
+    return Verdict("ok", "ok", f"All {len(services)} services healthy.")
 
 
 def filtered(services: Sequence[ServiceHealth], query: str, chosen: str) -> list[ServiceHealth]:
@@ -185,14 +178,20 @@ def row(site: Site, one: ServiceHealth, window: Window, rates: dict[str, float])
     }
 
 
-def oldest_proof(plan: Plan, proofs: dict[str, Row]) -> dict[str, Any] | None:
-    """Of each database's last proof the oldest: everything is proven at least that lately. None without databases."""
+def proven(plan: Plan, last: dict[str, Row], proofs: dict[str, Row]) -> dict[str, Any] | None:
+    """How far the databases' backups are proven; None without databases."""
     if not plan.databases:
         return None
-    missing = [database.name for database in plan.databases if database.name not in proofs]
-    known = [proofs[database.name] for database in plan.databases if database.name in proofs]
-    oldest = min(known, key=lambda proof: proof["at"], default=None)
-    return {"missing": missing, "oldest": oldest, "count": len(known), "of": len(plan.databases)}
+    names = [database.name for database in plan.databases]
+    known = sorted((proofs[name] for name in names if name in proofs), key=lambda proof: proof["at"])
+    return {
+        "failed": [name for name in names if name in last and last[name]["state"] == "failed"],
+        "missing": [name for name in names if name not in proofs],
+        "oldest": known[0] if known else None,
+        "newest": known[-1] if known else None,
+        "count": len(known),
+        "of": len(names),
+    }
 
 
 def next_job(plan: Plan, now: float) -> tuple[JobPlan, float] | None:

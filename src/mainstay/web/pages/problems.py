@@ -70,6 +70,6 @@ def _problem(
         most = f" of {service.attempts}" if service and service.attempts else ""
         verb = "Healing now" if heal["state"] in ("running", "queued") else "Healing"
         doing = f"{verb}: attempt {attempt}{most}"
-    if action is not None:
-        doing = f"{doing}, {action['detail']}" if doing else action["detail"]
+    elif action is not None:
+        doing = action["detail"]
     return Problem(row, doing, heal is not None, tuple(told.get(row["id"], ())))

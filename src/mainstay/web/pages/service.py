@@ -1,5 +1,6 @@
 """`GET /services/NAME`: one service, its checks, its day, its troubles; and the form that silences it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from mainstay.core.errors import MainstayError
 from mainstay.store import audit, silences, views
-from mainstay.store.base import Tx
+from mainstay.store.base import Row, Tx
 from mainstay.web.bars import FAIL, NONE, OK, TICKS, UNKNOWN, WARN, describe
 from mainstay.web.health import ServiceHealth, health
 from mainstay.web.pages.account import local
@@ -74,10 +75,37 @@ def gather(tx: Tx, site: Site, plan: ServicePlan, span: str, wanted: str, now: f
         "plot": drawing(points, now - reach, now),
         "plot_from": now - reach,
         "incidents": incidents,
-        "bad": views.last_bad(tx, plan.name, now - DAY),
+        "bad": alike(views.last_bad(tx, plan.name, now - DAY, 200))[:8],
         "silences": [row for row in held if row["service"] in (plan.name, "*")],
         "durations": SILENCES,
     }
+
+
+def alike(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Answers from the newest back, those that say the same in a row as one."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        check = row["check_id"].partition("/")[2]
+        same = found and (found[-1]["check"], found[-1]["tone"], found[-1]["detail"]) == (
+            check,
+            row["verdict"],
+            row["detail"],
+        )
+        if same:
+            found[-1]["times"] += 1
+            found[-1]["first"] = row["at"]
+        else:
+            found.append(
+                {
+                    "check": check,
+                    "tone": row["verdict"],
+                    "detail": row["detail"],
+                    "times": 1,
+                    "first": row["at"],
+                    "last": row["at"],
+                }
+            )
+    return found
 
 
 def _interesting(one: ServiceHealth) -> str:

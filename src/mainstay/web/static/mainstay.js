@@ -149,6 +149,9 @@
   tip.hidden = true;
   tip.setAttribute("aria-hidden", "true");
   document.body.append(tip);
+  const zone = frame()?.dataset.zone;
+  const day = (at) => new Date(at).toLocaleDateString("en-GB", { timeZone: "UTC", weekday: "short", day: "numeric", month: "short" });
+  const minute = (at) => new Date(at).toLocaleTimeString("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
   document.addEventListener("pointermove", (event) => {
     const bar = event.target.closest?.(".bar[data-ticks]");
     if (!bar) { tip.hidden = true; return; }
@@ -156,9 +159,7 @@
     const ticks = bar.dataset.ticks, width = Number(bar.closest("[data-width]")?.dataset.width) * 60000;
     const at = Math.max(0, Math.min(ticks.length - 1, Math.floor((event.clientX - box.left) / box.width * ticks.length)));
     const end = Math.ceil(Date.now() / width) * width - (ticks.length - 1 - at) * width;
-    const options = width >= 86400000 ? { weekday: "short", day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
-    tip.textContent = (width >= 86400000 ? new Date(end - width).toLocaleDateString([], options)
-      : new Date(end - width).toLocaleTimeString([], options) + " to " + new Date(end).toLocaleTimeString([], options)) + ": " + WORDS[ticks[at]];
+    tip.textContent = (width >= 86400000 ? day(end - width) : minute(end - width) + " to " + minute(end)) + ": " + WORDS[ticks[at]];
     tip.hidden = false;
     const left = Math.min(innerWidth - tip.offsetWidth - 8, Math.max(8, event.clientX - tip.offsetWidth / 2));
     tip.style.left = left + "px";
