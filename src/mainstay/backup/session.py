@@ -32,7 +32,7 @@ OLDEST = 110000
 
 
 class LockBusy(PostgresError):
-    """Somebody holds or waits for a lock that keeps us from reading; later it may work."""
+    """A lock that we need stands behind somebody who waits for us; letting go and beginning anew helps."""
 
 
 @asynccontextmanager

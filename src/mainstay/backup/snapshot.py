@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mainstay.backup.session import LockBusy, one, session, told
+from mainstay.backup.session import one, session, told
 from mainstay.backup.tables import Table, list_tables
 from mainstay.core.crash import point
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
@@ -60,7 +60,7 @@ class Snapshot:
 
 @asynccontextmanager
 async def hold(dsn: Dsn, lock_timeout: float) -> AsyncIterator[Snapshot]:
-    """Lock every table, then export a snapshot in which no other table is. Raises `LockBusy`, `PostgresError`."""
+    """Lock every table, then export a snapshot in which no other table is. Raises `PostgresError`."""
     async with session(dsn, lock_timeout) as connection:
         snapshot = await _hold(dsn, connection)
         point("backup.snapshot")
@@ -80,7 +80,7 @@ async def _hold(dsn: Dsn, connection: "Connection") -> Snapshot:
             continue
         except errors.LockNotAvailable:
             await connection.execute("ROLLBACK")
-            raise await _busy(dsn, connection, known) from None
+            raise await _locked(dsn, connection, known) from None
         # The first query after the locks makes the snapshot; a table made in between would not be locked.
         tables = await list_tables(connection)
         if {t.oid for t in tables if t.lockable()} <= {t.oid for t in known}:
@@ -96,12 +96,12 @@ async def _export(dsn: Dsn, connection: "Connection", tables: list[Table]) -> Sn
     return Snapshot(name, tuple(tables), dsn, connection, standby, lsn)
 
 
-async def _busy(dsn: Dsn, connection: "Connection", tables: list[Table]) -> LockBusy:
+async def _locked(dsn: Dsn, connection: "Connection", tables: list[Table]) -> PostgresError:
     rows = await (await connection.execute(HOLDERS, [[t.oid for t in tables]])).fetchall()
     who = "; ".join(
         f"{table} by {user} ({program or 'no name'}, pid {pid})" for table, user, program, pid in rows[:3]
     )
-    return LockBusy(
+    return PostgresError(
         f"{dsn}: a table is locked: {who or 'the lock is gone by now'}",
         hint="wait for the migration or clean-up that holds it, or raise lock_timeout",
     )

@@ -1,7 +1,7 @@
 """Taking a backup: one snapshot feeds pg_dump and, at the same time, the counts and checksums of every table."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from mainstay.backup.session import LockBusy, one, session
 from mainstay.backup.settings import BackupSettings
 from mainstay.backup.snapshot import Snapshot, hold
 from mainstay.backup.tables import Table
+from mainstay.backup.together import together
 from mainstay.core.crash import point
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
@@ -29,8 +30,8 @@ from mainstay.store.backups import Backup, BackupState
 
 ATTEMPTS = 3
 """How often a snapshot is begun anew because a lock stood in the way."""
-PG_DUMP_LOCK = 5.0
-"""Seconds that pg_dump waits for a lock. We hold each already, so it can only wait behind somebody who waits for us."""
+QUEUE = 5.0
+"""Seconds that our other connections wait for a lock: we hold each, so they could only wait behind who waits for us."""
 
 ABOUT = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
@@ -151,7 +152,7 @@ async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: s
         taken_at = ports.clock.now()
         run.log(f"snapshot {snapshot.id} of {len(snapshot.tables)} tables, dumping with {source.tools}")
         sequences = await read_sequences(source.dsn, snapshot.connection)
-        (dump, roles), contents = await both(
+        (dump, roles), contents = await together(
             _pieces(run, source, snapshot, ports.storage(name), place), _contents(source, snapshot)
         )
         after = await read_sequences(source.dsn, snapshot.connection)
@@ -176,18 +177,6 @@ async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: s
     )
 
 
-async def both(first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]:
-    """Wait for two things; when one fails, stop the other and raise what it raised."""
-    tasks = [asyncio.ensure_future(first), asyncio.ensure_future(second)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return tasks[0].result(), tasks[1].result()
-
-
 async def _pieces(
     run: RunContext, source: Source, snapshot: Snapshot, storage: Storage, place: str
 ) -> tuple[Piece, Piece]:
@@ -200,7 +189,7 @@ async def _pieces(
 
     argv = [
         source.tools.program("pg_dump"), "--format=custom", "--compress=0", "--no-password",
-        f"--snapshot={snapshot.id}", f"--lock-wait-timeout={int(PG_DUMP_LOCK * 1000)}",
+        f"--snapshot={snapshot.id}", f"--lock-wait-timeout={int(QUEUE * 1000)}",
         *(f"--exclude-table-data={_pattern(name)}" for name in source.settings.exclude), "-d", source.near.public(),
     ]  # fmt: skip
     stream = packed(argv, source.env, meter, confirm=confirm, magic=MAGIC)
@@ -258,5 +247,5 @@ async def _contents(source: Source, snapshot: Snapshot) -> Contents:
             skipped[table.key] = why
     schema = await read_schema(source.dsn, snapshot.connection)
     objects = await count_large_objects(source.dsn, snapshot.connection)
-    tables = await count_tables(source.dsn, wanted, snapshot.join)
+    tables = await count_tables(source.dsn, wanted, snapshot.join, lock_timeout=QUEUE)
     return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema)

@@ -1,6 +1,5 @@
 """Restoring a backup for trial: into a database of a throwaway server, to be compared and thrown away."""
 
-import asyncio
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from mainstay.backup.fetch import fetch, fetched
 from mainstay.backup.load import create_database, load_archive, load_roles
 from mainstay.backup.look import Narrator, look
 from mainstay.backup.manifest import Manifest
+from mainstay.backup.together import together
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.units import format_size
@@ -119,14 +119,8 @@ class Trial:
             finally:
                 os.close(sink)
 
-        feeding = asyncio.create_task(feed())
-        try:
-            complaints = await self._load(dsn, source)
-            await feeding
-            return complaints
-        finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
+        complaints, _ = await together(self._load(dsn, source), feed())
+        return complaints  # type: ignore[no-any-return]
 
     async def judge(self, dsn: Dsn, complaints: list[str]) -> Judgement:
         """Compare the restored copy with the manifest."""
