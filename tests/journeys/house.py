@@ -93,7 +93,7 @@ class Company:
 
     def state(self, service: str = "api") -> str:
         """The service's state, as `mainstay status` says it."""
-        return next(row["state"] for row in self.ask("status")["services"] if row["name"] == service)
+        return next(str(row["state"]) for row in self.ask("status")["services"] if row["name"] == service)
 
     def api_pid(self) -> int | None:
         """The API's process."""

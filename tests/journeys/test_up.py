@@ -15,7 +15,8 @@ from tests.servers.recorder import Answer
 
 def test_a_killed_service_is_noticed_told_healed_and_the_recovery_told(company: Company) -> None:
     company.kill_api()
-    actions = eventually(lambda: len(company.pages()) >= 2 and company.pages(), 40)
+    eventually(lambda: len(company.pages()) >= 2, 40)
+    actions = company.pages()
     assert [page["event_action"] for page in actions] == ["trigger", "resolve"]
     assert len({page["dedup_key"] for page in actions}) == 1
     assert len([each for each in company.recorder.accepted if "services" in each.path]) == 2
