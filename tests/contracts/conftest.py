@@ -1,5 +1,6 @@
-"""The contracts' journals."""
+"""The contracts' journals, and what is asked of checks."""
 
 from tests.journals import clock, journal, store
+from tests.places import authority, place, say
 
-__all__ = ["clock", "journal", "store"]
+__all__ = ["authority", "clock", "journal", "place", "say", "store"]
