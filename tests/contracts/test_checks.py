@@ -176,7 +176,7 @@ async def test_being_cancelled_leaves_nothing_behind(name: str, targets: Targets
 
 @pytest.mark.parametrize("name", TYPES)
 async def test_the_watch_confirms_what_is_broken(name: str, targets: Targets, place: LocalPlace) -> None:
-    checks = [
+    both = [
         Watched("s/good", "s", make(name, targets.healthy)),
         Watched("s/bad", "s", make(name, targets.broken)),
     ]
