@@ -75,28 +75,38 @@ def section(command: Command, shared: dict[str, argparse.Action]) -> Iterator[st
     for leaf in map(Leaf, leaves(parser)):
         if leaf.parser is not parser:
             yield f"### {leaf.parser.prog.removeprefix('mainstay ')}"
-            yield inspect.cleandoc(leaf.parser.description or "")
+            yield inspect.cleandoc(
+                leaf.parser.description or sentence(parser, leaf.parser).capitalize() + "."
+            )
         yield f"```\n{leaf.usage}\n```"
         yield table(action for action in leaf.actions() if name(action) not in shared)
 
 
 def name(action: argparse.Action) -> str:
     """How an argument is written."""
-    metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
     if not action.option_strings:
-        return f"`{metavar}`"
+        return f"`{action.metavar or action.dest}`"
+    choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
+    metavar = action.metavar if isinstance(action.metavar, str) else choices or action.dest.upper()
     takes = "" if action.nargs == 0 else f" {metavar}"
     return ", ".join(f"`{option}{takes}`" for option in action.option_strings)
 
 
 def table(actions: Iterable[argparse.Action]) -> str:
     """Arguments and their meaning; nothing when there are none."""
-    rows = [f"| {name(action)} | {cell(meaning(action))} |" for action in actions]
+    rows = [f"| {cell(name(action))} | {cell(meaning(action))} |" for action in actions]
     return "\n".join([HEAD, *rows]) if rows else ""
 
 
 def meaning(action: argparse.Action) -> str:
-    """The help of an argument, with its choices."""
-    text = (action.help or "") % {"default": action.default, "prog": "mainstay"}
-    choices = ", ".join(f"`{each}`" for each in action.choices or ())
-    return f"{text} One of {choices}." if choices and isinstance(action.metavar, str) else text
+    """The help of an argument."""
+    return (action.help or "") % {"default": action.default, "prog": "mainstay"}
+
+
+def sentence(parser: argparse.ArgumentParser, below: argparse.ArgumentParser) -> str:
+    """What the command's own list of commands says about one of them."""
+    last = below.prog.rpartition(" ")[2]
+    groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return next(
+        (each.help or "" for group in groups for each in group._choices_actions if each.dest == last), ""
+    )

@@ -63,7 +63,12 @@ def type_section(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
         yield f"Short form: `{cls.type_name}: {cls.shorthand.upper()}`."
     schema = cls.model_json_schema()
     shared = base.model_json_schema()["properties"]
-    own = {name: each for name, each in schema["properties"].items() if shared.get(name) != each}
+    # A type may give an option of its kind another default, without saying again what it means.
+    own = {
+        name: {"description": shared.get(name, {}).get("description", ""), **each}
+        for name, each in schema["properties"].items()
+        if shared.get(name) != each
+    }
     if own:
         yield table({**schema, "properties": own})
     for name, nested in sorted(nested_models(schema).items()):
