@@ -75,9 +75,7 @@ def section(command: Command, shared: dict[str, argparse.Action]) -> Iterator[st
     for leaf in map(Leaf, leaves(parser)):
         if leaf.parser is not parser:
             yield f"### {leaf.parser.prog.removeprefix('mainstay ')}"
-            yield inspect.cleandoc(
-                leaf.parser.description or sentence(parser, leaf.parser).capitalize() + "."
-            )
+            yield inspect.cleandoc(leaf.parser.description or sentence(parser, leaf.parser))
         yield f"```\n{leaf.usage}\n```"
         yield table(action for action in leaf.actions() if name(action) not in shared)
 
@@ -107,6 +105,7 @@ def sentence(parser: argparse.ArgumentParser, below: argparse.ArgumentParser) ->
     """What the command's own list of commands says about one of them."""
     last = below.prog.rpartition(" ")[2]
     groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    return next(
+    said = next(
         (each.help or "" for group in groups for each in group._choices_actions if each.dest == last), ""
     )
+    return f"{said[:1].upper()}{said[1:]}."
