@@ -1,6 +1,7 @@
 """The agent process: asks the checks, runs the jobs, opens incidents, sends what is owed."""
 
 import asyncio
+import importlib
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from mainstay.ports.services.process import ProcessControl
 logger = logging.getLogger(__name__)
 
 CONFIG_CONDITION = "config"
+NEEDED_IN_A_HURRY = ("aiohttp", "psycopg")
+"""What an alert or a second look would otherwise have to wait for: importing takes up to a second on a busy machine."""
 START_GRACE = 15.0
 """Seconds that a service which the agent itself started has to give its first answer."""
 
@@ -32,6 +35,8 @@ async def serve(path: Path) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(sign, wishes.put_nowait, sign)
     config: Config | None = load(path)
+    for library in NEEDED_IN_A_HURRY:
+        await asyncio.to_thread(importlib.import_module, library)
     while config is not None:
         config = await _serve_one(config, path, wishes)
 
