@@ -1,0 +1,22 @@
+-- Names that a careless program trips over.
+CREATE SCHEMA "Odd schema";
+CREATE TABLE "Odd schema"."drop table x; --" (id int PRIMARY KEY, "select" text, "a b" text);
+INSERT INTO "Odd schema"."drop table x; --" VALUES (1, 'one', 'x'), (2, NULL, '');
+CREATE TABLE "Täble ünïcode 表" ("ключ" int, "%s" text, "{}" text, ":name" text);
+INSERT INTO "Täble ünïcode 表" VALUES (1, '%', '{', ':');
+CREATE TABLE "say ""hi""" ("it's" int);
+CREATE TABLE "a.b" ("c.d" int);
+CREATE TABLE a ("b.c" int);
+INSERT INTO "a.b" VALUES (1);
+CREATE TABLE t (t int, _r_ int);
+INSERT INTO t VALUES (1, 2), (3, 4);
+CREATE TABLE _r_ (_r_ int, rows text, sum text, count text);
+INSERT INTO _r_ VALUES (1, 'a', 'b', 'c');
+CREATE TABLE nothing ();
+INSERT INTO nothing DEFAULT VALUES;
+INSERT INTO nothing DEFAULT VALUES;
+CREATE TABLE "%I" ("$1" int);
+CREATE TABLE "user" ("order" int, "group" text);
+INSERT INTO "user" VALUES (1, '2');
+CREATE SEQUENCE "Odd schema"."Seq 1" START 77;
+CREATE INDEX "Index on it" ON "Täble ünïcode 表" ("ключ");

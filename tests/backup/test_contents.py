@@ -1,0 +1,160 @@
+"""Whatever a database may contain is counted once, compared rightly and restored equal."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mainstay.backup.fingerprint import Counted, count_tables
+from mainstay.backup.session import session
+from mainstay.backup.tables import list_tables, quoted
+from mainstay.ports.postgres.dsn import Dsn
+from mainstay.ports.postgres.tools import Tools
+from mainstay.store.backups import BackupState
+from tests.backup.copies import Copies
+from tests.backup.house import House, execute
+
+HERE = Path(__file__).parent
+NAMES = (HERE / "names.sql").read_text()
+TYPES = (HERE / "types.sql").read_text()
+
+
+@pytest.mark.parametrize("script", [NAMES, TYPES], ids=["names", "types"])
+async def test_everything_is_restored_equal(
+    empty_house: House, database: str, copies: Copies, script: str
+) -> None:
+    execute(database, script)
+    backup = await empty_house.take()
+    judgement = await copies.judge(empty_house, backup)
+    assert (judgement.verdict, judgement.summary()) == (
+        BackupState.PROVEN,
+        f"restored and compared: {backup.tables} tables, {backup.rows:,} rows equal",
+    )
+
+
+@pytest.mark.parametrize("script", [NAMES, TYPES], ids=["names", "types"])
+async def test_everything_is_restored_equal_on_the_system_s_server(
+    empty_house: House, debian_database: str, script: str
+) -> None:
+    execute(
+        debian_database,
+        script,
+        "CREATE EXTENSION hstore",
+        "CREATE TABLE h AS SELECT 'a=>1,b=>NULL'::hstore AS h",
+    )
+    empty_house.database("shop", debian_database)
+    outcome = await empty_house.backup()
+    assert outcome.data["proven"] is True, outcome.summary
+
+
+async def test_a_newer_server_holds_an_older_one_s_data(empty_house: House, debian_database: str) -> None:
+    execute(debian_database, TYPES)
+    empty_house.database("shop", debian_database)
+    empty_house.tools(Tools(only=("wheel",)))
+    outcome = await empty_house.backup()
+    assert outcome.data["proven"] is True, outcome.summary
+
+
+async def counted(url: str) -> dict[str, Counted]:
+    dsn = Dsn.parse(url)
+    async with session(dsn) as connection:
+        tables = [
+            table for table in await list_tables(connection) if table.skipped(False, frozenset()) is None
+        ]
+    return await count_tables(dsn, tables)
+
+
+async def test_every_column_counts_whatever_it_is_called(database: str) -> None:
+    execute(database, NAMES)
+    before = await counted(database)
+    execute(database, "UPDATE t SET _r_ = 5 WHERE t = 1", "UPDATE _r_ SET rows = 'z'")
+    after = await counted(database)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"public.t", "public._r_"}
+
+
+async def test_names_are_quoted_without_asking_the_server(database: str) -> None:
+    execute(database, NAMES)
+    names = set(await counted(database))
+    assert {'"Odd schema"."drop table x; --"', 'public."a.b"', "public.a", "public.user"} <= names
+    assert quoted("a", "B c", 'd"e') == 'a."B c"."d""e"'
+
+
+async def test_equal_rows_count_as_often_as_they_are_there(database: str) -> None:
+    execute(database, "CREATE TABLE twin (a int)", "INSERT INTO twin VALUES (1), (1), (2)")
+    first = await counted(database)
+    execute(database, "UPDATE twin SET a = 2 WHERE ctid = '(0,1)'")
+    second = await counted(database)
+    assert first["public.twin"].rows == second["public.twin"].rows == 3
+    assert first != second
+
+
+async def test_what_a_session_would_see_otherwise_is_pinned(database: str) -> None:
+    execute(
+        database,
+        "CREATE TABLE v (at timestamptz, i interval, b bytea, f float8, m money)",
+        "INSERT INTO v VALUES ('2026-01-01 00:00 UTC', '1 day 2:03', '\\x00ff', 0.1::float8 + 0.2, 12.5)",
+    )
+    before = await counted(database)
+    name = database.rpartition("/")[2]
+    for setting in (
+        "timezone = 'Asia/Manila'", "datestyle = 'SQL, DMY'", "intervalstyle = 'iso_8601'", "bytea_output = 'escape'",
+        "extra_float_digits = -5", "search_path = 'nowhere'", "statement_timeout = '50ms'", "lc_monetary = 'C'",
+    ):  # fmt: skip
+        execute(database, f'ALTER DATABASE "{name}" SET {setting}')
+    assert await counted(database) == before
+
+
+async def test_a_foreign_table_is_named_and_left_out(empty_house: House, debian_database: str) -> None:
+    execute(
+        debian_database,
+        "CREATE EXTENSION postgres_fdw",
+        "CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1')",
+        "CREATE FOREIGN TABLE far (a int) SERVER elsewhere",
+        "CREATE MATERIALIZED VIEW made AS SELECT 1 AS a",
+        "CREATE TABLE near AS SELECT 1 AS a",
+    )
+    empty_house.database("shop", debian_database)
+    backup = await empty_house.take()
+    assert empty_house.manifest(backup).skipped == {
+        "public.far": "a foreign table: its rows live on another server",
+        "public.made": "a materialized view: computed anew by a restore",
+    }
+    assert (await empty_house.prove(backup)).verdict is BackupState.PROVEN
+
+
+async def test_a_table_that_row_security_hides_is_not_taken_for_empty(house: House, shop: str) -> None:
+    execute(
+        shop,
+        "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data",
+        "ALTER TABLE sale ENABLE ROW LEVEL SECURITY",
+    )
+    try:
+        house.database("shop", shop.replace("postgres@", "reader@"))
+        with pytest.raises(Exception, match="row-level security"):
+            await house.take()
+        assert await house.all() == []
+    finally:
+        execute(shop, "DROP ROLE reader")
+
+
+async def test_a_reader_without_superuser_rights_is_enough(house: House, shop: str) -> None:
+    execute(shop, "CREATE ROLE reader LOGIN PASSWORD 'sesame' IN ROLE pg_read_all_data")
+    try:
+        house.database("shop", shop.replace("postgres@", "reader@"))
+        outcome = await house.backup()
+    finally:
+        execute(shop, "DROP ROLE reader")
+    assert outcome.data["proven"] is True
+
+
+def test_a_table_says_why_it_is_left_out() -> None:
+    from mainstay.backup.tables import Table
+
+    table = Table(1, "public", "x", "r", "p", 0, (), False)
+    assert table.skipped(True, frozenset()) is None
+    assert "standby" in (dataclasses.replace(table, persistence="u").skipped(True, frozenset()) or "")
+    assert "extension" in (dataclasses.replace(table, of_extension=True).skipped(False, frozenset()) or "")
+    assert "partitions" in (dataclasses.replace(table, kind="p").skipped(False, frozenset()) or "")
