@@ -33,6 +33,8 @@ FAILING_AFTER = 120.0
 GRACE = 2.0
 """Beyond a notifier's own time-out, in seconds."""
 IDLE = 30.0
+CLAIM_LOOK = 0.5
+"""Seconds between two looks at a message that another node is sending: if that node dies, its claim is gone at once."""
 
 
 def key_of(channel: str) -> str:
@@ -106,12 +108,15 @@ class Sender:
                 return
         finally:
             signal.close()
-        await self._clock.sleep(min(wait, LONGEST_PAUSE))
+        await self._clock.sleep(min(wait, LONGEST_PAUSE if self._mine(owed) else CLAIM_LOOK))
+
+    def _mine(self, owed: Owed) -> bool:
+        return owed.claimed_until is None or owed.claimed_by == self._owner
 
     def _wait(self, owed: Owed) -> float:
         now = self._clock.now()
         moments = [owed.next_at]
-        if owed.claimed_until is not None and owed.claimed_by != self._owner:
+        if owed.claimed_until is not None and not self._mine(owed):
             moments.append(owed.claimed_until)
         left = max(moments) - now
         # Further off than any pause: the wall clock was set back meanwhile.
@@ -124,7 +129,7 @@ class Sender:
             partial(outbox.claim, key=owed.id, owner=self._owner, now=now, until=until)
         )
         if mine is None:
-            await self._clock.sleep(1.0)
+            await self._clock.sleep(CLAIM_LOOK)
             return False
         crash.point("outbox.claimed")
         delivery = await self._deliver(mine.message)
