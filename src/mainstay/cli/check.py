@@ -100,3 +100,8 @@ def _fixes(out: Output, findings: list[Finding]) -> None:
         [(finding.priority.value, "dim"), (finding.rule, "cyan"), str(finding.fix)] for finding in todo
     ]
     show(out, [Column(""), Column(""), Column("", wrap=True)], rows)
+    if any("readiness.covered" in str(finding.fix) for finding in todo):
+        out.print("")
+        out.print(
+            ("  noted like this: ", "dim"), "readiness: {covered: {logs: Loki on web2, Jo looks after it}}"
+        )

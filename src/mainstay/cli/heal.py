@@ -43,7 +43,7 @@ def _plan(ctx: Context, service: str) -> int:
 
         async with ctx.app() as app:
             made = await plan(app.port(HealPorts), service)
-            return made.action, str(made.decision.go), made.decision.reason, str(made.state)
+            return made.action, str(made.decision.go), made.decision.reason, str(made.state.state)
 
     action, go, reason, state = run_async(look())
     if ctx.out.json:

@@ -52,7 +52,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "job": job,
-        "schedule": words(schedule["spec"]) if schedule else "only when asked",
+        "schedule": words(schedule["spec"]) if schedule else "",
         "next_due": schedule["next_due"] if schedule else None,
         "missed": schedule["missed"] if schedule else 0,
         "missed_at": schedule["missed_at"] if schedule else None,

@@ -49,8 +49,14 @@ class Drawn:
     def progress(self, label: str, done: float, total: float | None = None, unit: str = "") -> None:
         words = amount(done, total, unit)
         if label not in self._known:
+            self.finish()
             self._known[label] = self._bars.add_task(label, total=total, amount=words)
         self._bars.update(self._known[label], completed=done, total=total, amount=words)
+
+    def finish(self) -> None:
+        """Fill the bars: a total may have been an estimate, and what comes next began because this is done."""
+        for task in self._bars.tasks:
+            self._bars.update(task.id, total=task.completed)
 
 
 def on_progress(narrator: Narrator, progress: "Progress") -> None:
@@ -78,7 +84,9 @@ def narrator(out: Output, title: str) -> Iterator[Narrator]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bars:
-        yield Drawn(bars)
+        drawn = Drawn(bars)
+        yield drawn
+        drawn.finish()
 
 
 def amount(done: float, total: float | None, unit: str) -> str:

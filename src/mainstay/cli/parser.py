@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from mainstay.cli.output import Output
 from mainstay.core.errors import ConfigError
 
 
@@ -19,6 +20,13 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", _Formatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
+        self._positionals.title = "arguments"
+
+    def format_help(self) -> str:
+        """Give the help, with bold headings for people."""
+        out = Output()
+        heading = re.compile(r"^(usage|[a-z ]+):", re.MULTILINE)
+        return heading.sub(lambda found: out.paint((found[0], "bold")), super().format_help())
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}", hint=self._hint(message))

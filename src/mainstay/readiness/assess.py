@@ -39,7 +39,7 @@ def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement:
         return configured(f"covered elsewhere: {note}")
     if found.standing is Standing.MISSING and not judge:
         return missing(
-            found.evidence, f"{row.today}; then declare it: readiness: {{covered: {{{row.name}: NOTE}}}}"
+            found.evidence, f"{row.today}, and note it under readiness.covered"
         )
     return found
 

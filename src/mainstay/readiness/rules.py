@@ -199,7 +199,7 @@ def watcher(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     address = setup.listen or "the dashboard"
     return missing(
         "one agent, and nobody notices when its machine dies",
-        f"let another place ask http://{address}/healthz, then declare it under readiness: covered:",
+        f"let another place ask http://{address}/healthz, and note it under readiness.covered",
     )
 
 

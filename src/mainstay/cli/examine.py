@@ -1,0 +1,234 @@
+"""The examinations of `mainstay doctor`: each looks at one thing and says what it saw and what helps."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mainstay.core.amounts import format_size
+from mainstay.core.errors import MainstayError
+
+if TYPE_CHECKING:
+    from mainstay.app import App
+    from mainstay.config.model import Config
+    from mainstay.core.notifier import Message
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+PATIENCE = 20.0
+"""Seconds that any single examination may take."""
+LITTLE = 500_000_000
+"""Bytes of free space below which a disk is called nearly full."""
+FUTURE = 120.0
+"""Seconds by which something may lie in the future before the clock is doubted."""
+
+
+class Line(NamedTuple):
+    """What one examination saw."""
+
+    state: str
+    what: str
+    detail: str
+    hint: str = ""
+
+
+async def examined(what: str, look: Callable[[], Awaitable[str | Line]]) -> Line:
+    """Look, within bounds; an expected fault becomes a line."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            seen = await look()
+    except MainstayError as fault:
+        return Line(FAIL, what, fault.what, fault.hint or "")
+    except TimeoutError:
+        return Line(
+            FAIL, what, f"no answer within {PATIENCE:g}s", "look whether it hangs or is not reachable"
+        )
+    return seen if isinstance(seen, Line) else Line(OK, what, seen)
+
+
+def secrets(data: Any) -> Iterator[Line]:
+    """Look every secret of a file up, and say where it was found; never what it is."""
+    from mainstay.config.secrets import Secrets
+
+    told: list[str] = []
+    resolver = Secrets(warn=told.append)
+    for name in sorted(set(_names(data))):
+        try:
+            place = resolver.find(name)[1]
+        except LookupError as missing:
+            what, _, remedy = str(missing.args[0]).partition("; ")
+            yield Line(FAIL, f"secret {name}", what.removeprefix(f"secret {name} "), remedy)
+            continue
+        if told:
+            what, _, hint = told.pop().partition(" (hint: ")
+            yield Line(WARN, f"secret {name}", what, hint.rstrip(")"))
+        else:
+            yield Line(OK, f"secret {name}", f"from {place}")
+
+
+def _names(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        if set(data) == {"secret"} and isinstance(data["secret"], str):
+            yield data["secret"]
+        for value in data.values():
+            yield from _names(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _names(value)
+
+
+def state_dir(config: "Config") -> Line:
+    """Look whether the state directory can be written, and how much room it has."""
+    path = config.state_dir
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = path / f".doctor-{os.getpid()}"
+        probe.write_bytes(b"mainstay was here\n")
+        probe.unlink()
+        disk = os.statvfs(path)
+    except OSError as fault:
+        reason = (fault.strerror or "cannot be written").lower()
+        return Line(FAIL, "state_dir", f"{path}: {reason}", "run as its owner, or set `state_dir`")
+    free = disk.f_bavail * disk.f_frsize
+    state = WARN if free < LITTLE else OK
+    return Line(state, "state_dir", f"{path}, {format_size(free)} free", "make room" if state == WARN else "")
+
+
+async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
+    """Examine what the configuration names, one after the other."""
+    yield await examined("journal", lambda: _journal(app))
+    yield await examined("clock", lambda: _clock(app))
+    yield await examined("agent", lambda: _agent(app))
+    if app.config.databases:
+        yield await examined("tools", lambda: _tools(app))
+    for name in app.config.storage:
+        yield await examined(f"storage {name}", lambda name=name: _storage(app, name))  # type: ignore[misc]
+    for name in app.config.databases:
+        yield await examined(f"database {name}", lambda name=name: _database(app, name))  # type: ignore[misc]
+    for name in app.controls:
+        yield await examined(f"service {name}", lambda name=name: _service(app, name))  # type: ignore[misc]
+    for name in app.config.notify:
+        yield await examined(f"channel {name}", lambda name=name: _channel(app, name, send))  # type: ignore[misc]
+
+
+async def _journal(app: "App") -> str:
+    from mainstay.core.secret import redact
+    from mainstay.store import meta
+
+    began = app.clock.monotonic()
+    await app.store.write(lambda tx: meta.put(tx, "doctor", repr(app.clock.now())))
+    took = (app.clock.monotonic() - began) * 1000
+    return f"{redact(app.config.journal_url)}, written in {took:.1f} ms"
+
+
+async def _clock(app: "App") -> str | Line:
+    from mainstay.store import views
+
+    frame = await app.store.read(views.frame)
+    now = app.clock.now()
+    newest = max((frame.get(name) or 0.0 for name in ("beat_at", "measured_at")), default=0.0)
+    if newest > now + FUTURE:
+        return Line(
+            FAIL, "clock", "the journal has answers from the future", "set this machine's clock (chrony, NTP)"
+        )
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+async def _agent(app: "App") -> str | Line:
+    from mainstay.cli.words import ago
+    from mainstay.store import nodes
+
+    now = app.clock.now()
+    agents = [node for node in await app.store.read(nodes.everyone) if node.role == "agent"]
+    living = [node for node in agents if now - node.beat_at < 60]
+    if living:
+        node = max(living, key=lambda node: node.beat_at)
+        return f"process {node.pid} on {node.host}, heard of {ago(node.beat_at, now)}"
+    detail = f"heard of {ago(max(node.beat_at for node in agents), now)}" if agents else "does not run"
+    return Line(WARN, "agent", detail, "mainstay up")
+
+
+async def _tools(app: "App") -> str | Line:
+    from mainstay.backup.ports import BackupPorts
+
+    found = await asyncio.to_thread(app.port(BackupPorts).tools.all)
+    if not found:
+        return Line(
+            FAIL, "tools", "no pg_dump on this machine", "install postgresql-client or mainstay[sandbox]"
+        )
+    return ", ".join(map(str, found))
+
+
+async def _storage(app: "App", name: str) -> str:
+    storage = app.config.storage[name]
+    began = app.clock.monotonic()
+    await storage.check()
+    took = (app.clock.monotonic() - began) * 1000
+    return f"{storage.target()}: written, read and deleted in {took:.0f} ms"
+
+
+async def _database(app: "App", name: str) -> str:
+    from mainstay.backup.session import one, session
+    from mainstay.ports.postgres.dsn import Dsn
+
+    async with session(Dsn.parse(app.config.databases[name].dsn.reveal())) as connection:
+        version, size = await one(
+            connection, "SELECT current_setting('server_version'), pg_database_size(current_database())"
+        )
+    return f"PostgreSQL {version.split(' ')[0]}, {format_size(size)}"
+
+
+async def _service(app: "App", name: str) -> str | Line:
+    state = await app.controls[name].state()
+    told = f"{state.state}: {state.detail}" if state.detail else str(state.state)
+    if state.state == "missing":
+        return Line(FAIL, f"service {name}", told, "look at `runs_on`")
+    if state.state != "running":
+        return Line(WARN, f"service {name}", told, f"mainstay heal {name} --dry-run")
+    return told
+
+
+async def _channel(app: "App", name: str, send: bool) -> str | Line:
+    if not send:
+        return Line(OK, f"channel {name}", "not tried; --send tells it something")
+    from mainstay.core.incident import EventKind
+    from mainstay.store import outbox
+
+    notifier = app.config.notify[name]
+    threads: list[str] = []
+    for kind in (EventKind.OPENED, EventKind.RESOLVED):  # so that no pager keeps an open incident
+        message = _message(app, kind, threads)
+        owed_at = app.clock.now()
+        receipt = await notifier.send(message, owed_at)
+        threads.append(message.thread)
+
+        def keep(
+            tx: Any, message: "Message" = message, receipt: str = receipt, owed_at: float = owed_at
+        ) -> None:
+            outbox.owe(tx, name, message, owed_at)
+            outbox.sent(tx, message.key, receipt, app.clock.now())
+
+        await app.store.write(keep)
+    return f"accepted: {receipt}"
+
+
+def _message(app: "App", kind: Any, threads: list[str]) -> "Message":
+    from mainstay.cli.people import who
+    from mainstay.core.ids import new_id
+    from mainstay.core.incident import Severity
+    from mainstay.core.notifier import Message
+
+    now = app.clock.now()
+    key = new_id(now)
+    return Message(
+        key=key,
+        thread=threads[0] if threads else key,
+        kind=kind,
+        severity=Severity.INFO,
+        service="mainstay",
+        title=f"A test of {app.config.title or app.config.name}: nothing is wrong",
+        detail=f"{who()} asked for it with mainstay doctor --send",
+        event_at=now,
+        link=app.config.url,
+    )
