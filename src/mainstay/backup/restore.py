@@ -38,7 +38,9 @@ GRANT = re.compile(r'^GRANT .* TO ((?:"(?:[^"]|"")*"|[^\s;"])+)')
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do. `occupied` is how many relations are in the target; `refused` says why it would not."""
+    """What a restore would do. `occupied` is how many relations are in the target; `refused` says why it would not,
+    `remedy` what to do about that.
+    """
 
     backup: Backup
     manifest: Manifest
@@ -50,6 +52,7 @@ class RestorePlan:
     occupied: int
     lacks: tuple[str, ...]
     refused: str | None = None
+    remedy: str | None = None
 
     def explain(self) -> list[str]:
         """Say it in lines."""
@@ -63,7 +66,8 @@ class RestorePlan:
         lines += [
             f"extension {name} is missing there: what needs it cannot be restored" for name in self.lacks
         ]
-        return [*lines, *([f"refused: {self.refused}"] if self.refused else [])]
+        remedy = f" (hint: {self.remedy})" if self.remedy else ""
+        return [*lines, *([f"refused: {self.refused}{remedy}"] if self.refused else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +98,18 @@ async def plan_restore(ports: BackupPorts, id: str, target: Dsn, *, replace: boo
         ).fetchall()
     exists = (name,) in rows
     occupied = await _occupied(target.with_(dbname=name)) if exists else 0
-    refused = None
+    refused = remedy = None
     if occupied and not replace:
-        refused = (
-            f"{name} is not empty: it has {occupied} relations. hint: name a new database, or say --replace"
-        )
+        refused = f"{name} is not empty: it has {occupied} relations"
+        remedy = "name a new database, or say --replace"
     elif (occupied or not exists) and not may_create:
-        refused = f"{target.params.get('user', 'this user')} may not create databases. hint: ALTER ROLE ... CREATEDB"
+        user = target.params.get("user", "this user")
+        refused, remedy = f"{user} may not create databases", f"ALTER ROLE {user} CREATEDB"
     elif major < manifest.server.major:
         refused = f"PostgreSQL {version} is older than the backup's {manifest.server.version}"
     return RestorePlan(
         backup, manifest, str(target.with_(dbname=name)), name, version, major, exists, occupied,
-        tuple(sorted(manifest.schema_.extensions.keys() - {each for (each,) in available})), refused,
+        tuple(sorted(manifest.schema_.extensions.keys() - {each for (each,) in available})), refused, remedy,
     )  # fmt: skip
 
 
@@ -125,7 +129,7 @@ async def restore(
     """
     plan = await plan_restore(ports, id, target, replace=replace)
     if plan.refused:
-        raise MainstayError(f"this is not restored: {plan.refused}")
+        raise MainstayError(f"nothing is restored: {plan.refused}", hint=plan.remedy)
     moment = datetime.fromtimestamp(ports.clock.now(), UTC).strftime("%Y%m%d_%H%M%S")
     name = f"{plan.database}_restoring_{moment}" if plan.occupied else plan.database
     with ports.scratch.workspace() as space:

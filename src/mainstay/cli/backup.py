@@ -167,7 +167,7 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
             plan = await plan_restore(ports, row["id"], target, replace=args.replace)
             if args.dry_run:
                 return plan
-            if not ctx.out.json:
+            if not ctx.out.json and not plan.refused:
                 for line in plan.explain():
                     ctx.out.note(line)
             with narrator(ctx.out, f"restore {row['database']}") as told:
@@ -179,7 +179,7 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
 
 def _planned(ctx: Context, plan: Any) -> int:
     if ctx.out.json:
-        facts = ("target", "database", "server", "exists", "occupied", "lacks", "refused")
+        facts = ("target", "database", "server", "exists", "occupied", "lacks", "refused", "remedy")
         ctx.out.data({"backup": plan.backup.id, **{name: getattr(plan, name) for name in facts}})
     else:
         for line in plan.explain():
