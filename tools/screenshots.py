@@ -15,43 +15,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from playwright.async_api import Browser, BrowserContext, ViewportSize
 
-from mainstay.store import views
 from mainstay.web.plan import Plan
 from tests.servers.browser import chromium
-from tests.web.booted import Booted, booted
+from tests.web.addresses import addresses
+from tests.web.booted import Booted, booted, make_past
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 DESK = ViewportSize(width=1360, height=900)
 PHONE = ViewportSize(width=360, height=780)
-
-
-async def addresses(site: Booted) -> dict[str, str]:
-    """Every page by its name."""
-    live = await site.store.read(views.open_incidents)
-    past = await site.store.read(lambda tx: views.incidents(tx, state="resolved", service="api"))
-    running = await site.store.read(lambda tx: views.runs(tx, state="running", job="backup:odoo_prod"))
-    failed = await site.store.read(lambda tx: views.runs(tx, state="failed", job="cleanup_temp_files"))
-    return {
-        "overview": "/",
-        "search": "/?q=postgres",
-        "nothing-found": "/?q=zzz",
-        "service": "/services/api",
-        "service-warning": "/services/db1",
-        "incidents": "/incidents",
-        "incident": f"/incidents/{live[0]['id']}",
-        "incident-past": f"/incidents/{past[0]['id']}",
-        "jobs": "/jobs",
-        "job": "/jobs/backup:superset",
-        "run": f"/runs/{running[0]['id']}",
-        "run-failed": f"/runs/{failed[0]['id']}",
-        "backups": "/backups",
-        "backup": "/backups/hr",
-        "channels": "/channels",
-        "readiness": "/readiness",
-        "help": "/help",
-        "missing": "/nowhere",
-    }
 
 
 async def shoot(browser: Browser, site: Booted, target: Path, names: list[str], prefix: str = "") -> None:
@@ -114,10 +86,10 @@ async def main(target: Path, names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with chromium() as browser:
             full, bare = Path(directory, "full"), Path(directory, "bare")
-            async with booted(full) as site:
+            async with booted(full, past=await make_past(Path(directory))) as site:
                 await shoot(browser, site, target, names)
             if not names or "empty" in names:
-                async with booted(bare, plan=Plan("fresh"), seeded=False) as site:
+                async with booted(bare, plan=Plan("fresh")) as site:
                     await shoot(browser, site, target, [], prefix="empty-")
     print(f"pictures are in {target}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -97,17 +98,36 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
     return Answer(response.status, await response.text(), dict(response.headers), str(response.url))
 
 
+@dataclass(frozen=True)
+class Past:
+    """A journal with the company's past in it, to be copied, and the moment at which that past ends."""
+
+    journal: Path
+    now: float
+
+
+async def make_past(directory: Path, *, hostile: bool = False) -> Past:
+    """Write the company's past once; copies of it are cheap."""
+    clock = FakeClock(time.time())
+    journal = directory / "journal.db"
+    store = await open_store(f"sqlite:///{journal}", clock)
+    await seed(store, company(hostile=hostile), clock.now(), hostile=hostile)
+    await store.close()
+    return Past(journal, clock.now())
+
+
 @asynccontextmanager
 async def booted(
-    directory: Path, *, plan: Plan | None = None, seeded: bool = True, hostile: bool = False, **settings: Any
+    directory: Path, *, past: Past | None = None, plan: Plan | None = None, **settings: Any
 ) -> AsyncIterator[Booted]:
-    """Run the dashboard. The clock stands at the present moment until a test moves it."""
-    clock = FakeClock(time.time())
-    plan = plan or company(hostile=hostile)
+    """Run the dashboard, with a past or on an empty journal. The clock stands still until a test moves it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if past:
+        shutil.copy(past.journal, directory / "journal.db")
+    clock = FakeClock(past.now if past else time.time())
+    plan = plan or company()
     store = await open_store(f"sqlite:///{directory}/journal.db", clock)
     options = WebSettings(listen="127.0.0.1:0", **settings)
-    if seeded:
-        await seed(store, plan, clock.now(), hostile=hostile)
     password = await store.write(lambda tx: accounts.ensure_admin(tx, clock.now()))
     assert password
     app = create_app(store, clock, options, plan)

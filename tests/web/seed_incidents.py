@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mainstay.core.ids import new_id
 from mainstay.core.incident import Event, EventKind, Incident, IncidentState, Severity
@@ -155,8 +156,8 @@ def _writer(story: Story, now: float) -> Callable[[Tx], None]:
     return write
 
 
-def _event(tx: Tx, incident: Incident, at: float, kind: EventKind, detail: str) -> None:
-    repository.add_event(tx, Event(new_id(at), incident.id, at, kind, detail))
+def _event(tx: Tx, incident: Incident, at: float, kind: EventKind, detail: str, **facts: Any) -> None:
+    repository.add_event(tx, Event(new_id(at), incident.id, at, kind, detail, facts))
 
 
 def _tell(tx: Tx, incident: Incident, kind: EventKind, at: float, story: Story, now: float) -> None:
@@ -194,7 +195,7 @@ def _heal(tx: Tx, incident: Incident, story: Story, opened: float, now: float) -
 
     for attempt, outcome in enumerate(story.heals, 1):
         at = opened + 0.2 + (attempt - 1) * 62.0
-        _event(tx, incident, at, EventKind.ACTION, f"restart attempt {attempt} of 3 of {story.service}")
+        _event(tx, incident, at, EventKind.ACTION, f"restart attempt {attempt} of 3 of {story.service}", attempt=attempt)
         run = Run(
             new_id(at),
             "heal",

@@ -1,0 +1,33 @@
+"""The address of every page of a seeded dashboard."""
+
+from __future__ import annotations
+
+from mainstay.store import views
+from tests.web.booted import Booted
+
+
+async def addresses(site: Booted) -> dict[str, str]:
+    """Every page by its name."""
+    live = await site.store.read(views.open_incidents)
+    past = await site.store.read(lambda tx: views.incidents(tx, state="resolved", service="api"))
+    running = await site.store.read(lambda tx: views.runs(tx, state="running", job="backup:odoo_prod"))
+    failed = await site.store.read(lambda tx: views.runs(tx, state="failed", job="cleanup_temp_files"))
+    return {
+        "overview": "/",
+        "search": "/?q=postgres",
+        "nothing-found": "/?q=zzz",
+        "service": "/services/api",
+        "service-warning": "/services/db1?range=7d",
+        "incidents": "/incidents",
+        "incident": f"/incidents/{live[0]['id']}",
+        "incident-past": f"/incidents/{past[0]['id']}",
+        "jobs": "/jobs",
+        "job": "/jobs/backup:superset",
+        "run": f"/runs/{running[0]['id']}",
+        "run-failed": f"/runs/{failed[0]['id']}",
+        "backups": "/backups",
+        "backup": "/backups/hr",
+        "channels": "/channels",
+        "readiness": "/readiness",
+        "help": "/help",
+    }
