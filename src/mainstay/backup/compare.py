@@ -13,6 +13,10 @@ from mainstay.store.backups import BackupState
 WITHIN_MAJOR = frozenset({"constraint", "function", "grant", "index"})
 
 
+AS_STORED = "as it was stored"
+"""What is expected of an object as a whole; what was found says the rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not as it was: what, how it was in the backup, how it is in the copy."""
@@ -22,6 +26,8 @@ class Difference:
     found: str
 
     def __str__(self) -> str:
+        if self.expected == AS_STORED:
+            return self.found
         return f"{self.what}: expected {self.expected}, found {self.found}"
 
 

@@ -5,7 +5,7 @@ taken.
 import asyncio
 from dataclasses import asdict, dataclass
 
-from mainstay.backup.compare import Difference, Judgement
+from mainstay.backup.compare import AS_STORED, Difference, Judgement
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.manifest import Manifest, ManifestError, load
 from mainstay.backup.ports import BackupPorts
@@ -47,7 +47,7 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     except (Damaged, ManifestError) as fault:
         proven = Proven(_failed("object", str(fault)), "", {})
     except NotThere:
-        proven = Proven(_failed("manifest", f"it is gone from {storage.target()}"), "", {})
+        proven = Proven(_failed("manifest", f"its manifest is gone from {storage.target()}"), "", {})
     judgement = proven.judgement
     for difference in judgement.differences[:SHOWN]:
         run.log(f"DIFFERENT {difference}")
@@ -70,7 +70,7 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
 
 
 def _failed(what: str, found: str) -> Judgement:
-    return Judgement(BackupState.FAILED, (Difference(what, "as it was stored", found),))
+    return Judgement(BackupState.FAILED, (Difference(what, AS_STORED, found),))
 
 
 def _detail(proven: Proven) -> dict[str, object]:

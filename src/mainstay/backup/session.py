@@ -46,7 +46,9 @@ async def session(dsn: Dsn, lock_timeout: float = 0) -> AsyncIterator["Connectio
                     f"{dsn} runs PostgreSQL {connection.info.server_version // 10000}, 11 is needed"
                 )
             pins = {**PINNED, "lock_timeout": f"{int(lock_timeout * 1000)}"}
-            await connection.execute("SET statement_timeout = 0")  # it would hold for the next statement already
+            await connection.execute(
+                "SET statement_timeout = 0"
+            )  # it would hold for the next statement already
             # A setting that this version does not know is left out.
             await connection.execute(
                 "SELECT set_config(w.name, w.value, false) FROM unnest(%s::text[], %s::text[]) AS w(name, value) "

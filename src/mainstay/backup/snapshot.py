@@ -71,7 +71,7 @@ async def _hold(dsn: Dsn, connection: "Connection") -> Snapshot:
     from psycopg import errors
 
     for _ in range(ATTEMPTS):
-        known = await list_tables(connection)
+        known = await list_tables(connection, sizes=False)
         await connection.execute(BEGIN)
         try:
             await lock(connection, known)

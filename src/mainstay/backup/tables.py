@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 # Of the tables that an extension made, pg_dump writes at most a part, and CREATE EXTENSION fills them again.
+# Asking for the size of a table waits for who has locked it.
 LIST = """
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, pg_catalog.pg_table_size(c.oid),
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,
+       CASE WHEN %s AND c.relkind = 'r' THEN pg_catalog.pg_table_size(c.oid) END,
        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        EXISTS (SELECT FROM pg_catalog.pg_depend e
@@ -69,13 +71,10 @@ class Table:
         return None
 
 
-async def list_tables(connection: "Connection") -> list[Table]:
-    """Give every table of the database, the largest first."""
+async def list_tables(connection: "Connection", *, sizes: bool = True) -> list[Table]:
+    """Give every table of the database, the largest first. Without `sizes` it waits for no lock."""
     found = []
-    for oid, schema, name, kind, persistence, size, columns, member in await _rows(connection):
+    rows = await (await connection.execute(LIST, [sizes])).fetchall()
+    for oid, schema, name, kind, persistence, size, columns, member in rows:
         found.append(Table(oid, schema, name, kind, persistence, size or 0, tuple(columns), member))
     return sorted(found, key=lambda table: (-table.bytes, table.key))
-
-
-async def _rows(connection: "Connection") -> list[tuple]:  # type: ignore[type-arg]
-    return await (await connection.execute(LIST)).fetchall()
