@@ -32,12 +32,14 @@ from mainstay.ports.postgres.tools import Tools
 from mainstay.ports.resolver import Resolver
 from mainstay.ports.scratch import Scratch
 from mainstay.ports.services import ServiceControl, control_for
-from mainstay.store import outbox
+from mainstay.store import outbox, runs
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
 
 MESSAGES_KEPT = 90 * 86400.0
 """Seconds for which delivered messages are remembered."""
+RUNS_KEPT = 400 * 86400.0
+"""Seconds for which ended runs, with their steps and logs, are remembered."""
 
 T = TypeVar("T")
 
@@ -216,7 +218,10 @@ def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[
     tools = Tools(npm=config.state_dir / "npm")
     backup = BackupPorts(store, clock, config.storage, config.databases, scratch, tools, config.timezone)
     path = sqlite_path(config.journal_url) if store.dialect == "sqlite" else None
-    prunes = (lambda tx, now: outbox.forget(tx, now - MESSAGES_KEPT),)
+    prunes = (
+        lambda tx, now: outbox.forget(tx, now - MESSAGES_KEPT),
+        lambda tx, now: runs.prune(tx, now - RUNS_KEPT),
+    )
     journal = JournalPorts(store, path, config.state_dir / "journal-copies", prunes)
     return {
         Store: store,

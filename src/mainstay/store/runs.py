@@ -223,6 +223,11 @@ def close(
     return tx.run("runs.close", id=run_id, state=state.value, now=ended, summary=summary, error=error) == 1
 
 
+def prune(tx: Tx, before: float) -> int:
+    """Forget runs that ended before a moment, with their steps and logs; gives how many. Call it until it gives 0."""
+    return tx.run("runs.prune", before=before)
+
+
 def reopen(tx: Tx, run_id: str, *, anew: bool) -> bool:
     """Queue an ended or parked run again; `anew` forgets its finished steps."""
     if not tx.run("runs.reopen", id=run_id, anew=int(anew)):

@@ -183,3 +183,7 @@ UPDATE run SET state = 'queued', attempt = 0, deaths = 0, owner = NULL, fence = 
        started_at = CASE WHEN :anew = 1 THEN NULL ELSE started_at END,
        plan = CASE WHEN :anew = 1 THEN '[]' ELSE plan END
  WHERE id = :id AND state IN ('failed', 'parked', 'cancelled');
+
+-- name: prune
+-- Forget runs that ended long ago, with their steps and log, a few at a time.
+DELETE FROM run WHERE id IN (SELECT id FROM run WHERE finished_at < :before ORDER BY id LIMIT 500);
