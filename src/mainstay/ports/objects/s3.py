@@ -16,6 +16,8 @@ from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
 PART = 16 << 20
 MOST_PARTS = 9_000
 """S3 takes 10,000 parts; some are kept in reserve for an estimate that was too low."""
+RETRIES = 6
+"""How often a request is tried again, with growing pauses."""
 AT_ONCE = 3
 """Parts that travel at the same time; with the one being filled, memory stays under 100 MB."""
 
@@ -107,7 +109,7 @@ class S3(Storage, type="s3"):
                 "connect_timeout": timedelta(seconds=10),
                 "timeout": timedelta(minutes=10),
             },
-            retry_config={"max_retries": 6, "retry_timeout": timedelta(minutes=3)},
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(minutes=3)},
         )
 
     def _key(self, path: str) -> str:
