@@ -83,6 +83,7 @@ async def test_a_killed_program_is_seen_at_once_and_comes_back(make: Callable[..
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
     seen = await aeventually(lambda: _stopped(control))
+    assert seen is not None
     assert not seen.held
     await control.restart()
     second = await control.state()
@@ -242,7 +243,7 @@ async def test_no_lock_is_inherited(make: Callable[..., ProcessControl], tmp_pat
     os.set_inheritable(lock, True)
     try:
         state = await running(make())
-        files = [os.readlink(entry) for entry in Path(f"/proc/{state.pid}/fd").iterdir()]
+        files = [str(entry.readlink()) for entry in Path(f"/proc/{state.pid}/fd").iterdir()]
         assert str(tmp_path / "lock") not in files
     finally:
         os.close(lock)

@@ -25,7 +25,7 @@ def control_for(
     if runs_on.kind == "docker":
         from mainstay.ports.services.docker import DockerControl
 
-        return DockerControl(runs_on.name)
+        return DockerControl(runs_on.name, clock)
     from mainstay.ports.services.swarm import SwarmControl
 
     return SwarmControl(runs_on.name)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from mainstay.ports.clock import Clock
 from mainstay.ports.services.base import ServiceError, ServiceState, Standing
 from mainstay.ports.services.engine_api import NotThere, ask, events
 
@@ -15,8 +16,9 @@ GRACE = 10
 class DockerControl:
     """Asks and tells Docker about one container."""
 
-    def __init__(self, container: str) -> None:
+    def __init__(self, container: str, clock: Clock) -> None:
         self.container = container
+        self._clock = clock
         self._path = f"/containers/{quote(container, safe='')}"
 
     async def state(self) -> ServiceState:
@@ -58,11 +60,11 @@ class DockerControl:
     async def _stopped_by_hand(self, found: dict[str, Any]) -> bool:
         """Look for the event that only a stop by somebody leaves; the daemon remembers some hundred events."""
         since = _stamp(found["State"]["StartedAt"]) or 0.0
-        ended = _stamp(found["State"]["FinishedAt"]) or since
+        until = self._clock.now()  # a moment in the future would keep the daemon waiting for it
         if found["State"]["Status"] == "created":
             return False
         filters = json.dumps({"container": [found["Id"]], "event": ["stop"]})
-        told = await events({"since": f"{since:.9f}", "until": f"{ended + 60:.9f}", "filters": filters})
+        told = await events({"since": f"{since:.9f}", "until": f"{until:.9f}", "filters": filters})
         return bool(told)
 
 
