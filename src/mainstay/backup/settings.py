@@ -66,6 +66,7 @@ class BackupSettings(Settings):
     to: str | list[str]
     """The storage, by its name below `storage:`, or several."""
     keep: Keep = Keep()
+    """How many backups are kept; the last proven one always is."""
     prove: Annotated[str, AfterValidator(_check_prove), Field(examples=["each", "0 4 * * 0"])] = "each"
     """When a backup is restored and compared: `each` one at once, or the latest at these times."""
     exclude: list[Annotated[str, AfterValidator(_check_table)]] = []

@@ -120,7 +120,7 @@ def _length(kind: str, context: Mapping[str, Any], path: Where) -> tuple[str, st
 def _pattern_hint(path: Where, pattern: str) -> str:
     if pattern == NAME_PATTERN:
         return "a name has letters, digits, _ . and -, and no more than 63 of them"
-    return _about(path, f"it must look like {pattern}")
+    return f"{_about(path)}; it must match {pattern}"
 
 
 def _meant(path: Where) -> str | None:

@@ -39,9 +39,11 @@ class JournalBackup(Job, type="journal_backup"):
     steps: ClassVar[tuple[str, ...]] = ("copy",)
 
     at: Cron | None = "15 4 * * *"
+    """When it is due, as five cron fields."""
     keep: int = Field(default=7, ge=1)
     """How many copies are kept."""
     overlap: Literal["skip", "queue"] = "skip"
+    """What happens when it is due while it still runs: left out, or run afterwards."""
 
     async def run(self, run: RunContext) -> Outcome:
         ports = run.get(JournalPorts)
@@ -79,11 +81,13 @@ class JournalPrune(Job, type="journal_prune"):
     """Sum up answers by the minute and by the hour, then forget those that are old."""
 
     every: Duration | None = 3600.0
+    """How often it is due."""
     answers: Duration = 2 * 86400.0
     """How long every single answer of a check is kept."""
     minutes: Duration = 90 * 86400.0
     """How long what they amount to by the minute is kept; by the hour it is kept for ever."""
     overlap: Literal["skip", "queue"] = "skip"
+    """What happens when it is due while it still runs: left out, or run afterwards."""
 
     async def run(self, run: RunContext) -> Outcome:
         ports = run.get(JournalPorts)

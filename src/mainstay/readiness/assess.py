@@ -38,9 +38,7 @@ def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement:
     if found.standing is Standing.MISSING and note:
         return configured(f"covered elsewhere: {note}")
     if found.standing is Standing.MISSING and not judge:
-        return missing(
-            found.evidence, f"{row.today}, and note it under readiness.covered"
-        )
+        return missing(found.evidence, f"{row.today}, and note it under readiness.covered")
     return found
 
 

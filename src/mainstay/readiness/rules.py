@@ -223,10 +223,15 @@ def healing(setup: Setup, evidence: Evidence, now: float) -> Judgement:
 
 @rule("journal_backup")
 def journal_backup(setup: Setup, evidence: Evidence, now: float) -> Judgement:
-    """Running when the journal was copied within two days."""
+    """Running when the journal was copied within two days; one in PostgreSQL is backed up like any database."""
+    if setup.journal != "sqlite":
+        return missing(
+            "the journal is kept in PostgreSQL",
+            "list its database under databases:, and note it under readiness.covered",
+        )
     at = evidence.done.get("journal_backup")
     if at is None:
-        return missing("the journal was never copied", "mainstay run journal_backup")
+        return configured("it was not copied yet", "mainstay run journal_backup")
     if now - at > 2 * DAY:
         return configured("the newest copy is old", "mainstay logs journal_backup", at)
     return running("copied", at)

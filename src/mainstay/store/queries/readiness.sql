@@ -30,9 +30,9 @@ WHERE i.resolved_at IS NOT NULL
 ORDER BY i.resolved_at DESC LIMIT 1;
 
 -- name: accepted
--- The newest message that each channel's provider accepted, of any incident and of critical ones.
+-- The newest message that each channel's provider accepted: of any kind; of critical incidents and tests.
 SELECT o.channel AS channel, max(o.sent_at) AS at,
-       max(CASE WHEN i.severity = 'critical' OR o.incident IS NULL THEN o.sent_at END) AS critical_at
+       max(CASE WHEN i.severity = 'critical' OR i.id IS NULL THEN o.sent_at END) AS critical_at
 FROM outbox o LEFT JOIN incident i ON i.id = o.incident WHERE o.sent_at IS NOT NULL GROUP BY o.channel;
 
 -- name: owed

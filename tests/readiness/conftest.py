@@ -1,0 +1,5 @@
+"""Readiness on both journals."""
+
+from tests.journals import clock, journal, store
+
+__all__ = ["clock", "journal", "store"]
