@@ -119,7 +119,7 @@ def test_secrets_are_looked_up_only_when_wanted(written: Any) -> None:
     text = "name: x\nnotify: {slack: {secret: slack_url}}\n"
     assert "slack_url" in repr(written(text).notify["slack"])
     config = written(text, secrets=True, environ={"MAINSTAY_SLACK_URL": "https://hooks.example.com/T0/quiet"})
-    url = config.notify["slack"].url  # type: ignore[attr-defined]
+    url = config.notify["slack"].url
     assert isinstance(url, Secret)
     assert url.reveal().endswith("/quiet")
     assert "quiet" not in repr(config)
