@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from starlette.applications import Starlette
 
 from mainstay.config.web import WebSettings
@@ -56,7 +57,7 @@ class Answer:
 
     status: int
     text: str
-    headers: dict[str, str]
+    headers: CIMultiDictProxy[str]
     url: str
 
     @property
@@ -72,6 +73,11 @@ class Client:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
+
+    @property
+    def session_token(self) -> str:
+        """What the session cookie holds."""
+        return next(one.value for one in self.session.cookie_jar if one.key == "mainstay_session")
 
     async def get(self, path: str, **options: Any) -> Answer:
         async with self.session.get(path, **options) as response:
@@ -95,7 +101,7 @@ class Client:
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
-    return Answer(response.status, await response.text(), dict(response.headers), str(response.url))
+    return Answer(response.status, await response.text(), response.headers, str(response.url))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 
 
 class Markup(HTMLParser):
@@ -21,7 +23,9 @@ class Markup(HTMLParser):
         self.feed(text)
         self.close()
         self.faults += [f"<{tag}> is never closed" for tag in self._open]
-        self.faults += [f"id {one} stands twice" for one in {one for one in self.ids if self.ids.count(one) > 1}]
+        self.faults += [
+            f"id {one} stands twice" for one in {one for one in self.ids if self.ids.count(one) > 1}
+        ]
         self.faults += [f"label for {name}, which is not there" for name in self._dangling()]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -53,7 +57,9 @@ class Markup(HTMLParser):
         known = set(self.ids)
         named = [(tag, found.get("aria-labelledby"), found.get("href")) for tag, found in self.tags]
         missing = [str(label) for _, label, _ in named if label and label not in known]
-        return missing + [str(href) for tag, _, href in named if tag == "use" and href and href[1:] not in known]
+        return missing + [
+            str(href) for tag, _, href in named if tag == "use" and href and href[1:] not in known
+        ]
 
     @property
     def text(self) -> str:

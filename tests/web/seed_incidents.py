@@ -195,7 +195,14 @@ def _heal(tx: Tx, incident: Incident, story: Story, opened: float, now: float) -
 
     for attempt, outcome in enumerate(story.heals, 1):
         at = opened + 0.2 + (attempt - 1) * 62.0
-        _event(tx, incident, at, EventKind.ACTION, f"restart attempt {attempt} of 3 of {story.service}", attempt=attempt)
+        _event(
+            tx,
+            incident,
+            at,
+            EventKind.ACTION,
+            f"restart attempt {attempt} of 3 of {story.service}",
+            attempt=attempt,
+        )
         run = Run(
             new_id(at),
             "heal",

@@ -44,7 +44,9 @@ async def test_hostile_texts_stay_texts(hostile_site: Booted) -> None:
             markup = Markup(page.text)
             assert page.status == 200, name
             assert markup.faults == [], name
-            assert all(found.get("src", "").startswith("/static/") for tag, found in markup.tags if tag == "script"), name
+            assert all(
+                found.get("src", "").startswith("/static/") for tag, found in markup.tags if tag == "script"
+            ), name
             assert "onerror=alert" not in page.text.replace("&lt;img src=x onerror=alert", ""), name
 
 
@@ -64,7 +66,9 @@ async def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
         assert (await client.get("/readiness")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/services/none", "/incidents/none", "/jobs/none", "/runs/none", "/backups/none", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/services/none", "/incidents/none", "/jobs/none", "/runs/none", "/backups/none", "/none"]
+)
 async def test_what_is_not_there_is_said_kindly(client: Client, path: str) -> None:
     page = await client.get(path)
     assert page.status == 404
@@ -86,7 +90,11 @@ async def test_the_overview_says_what_fails_first(client: Client) -> None:
 
 
 async def test_rows_stand_worst_first_then_in_the_files_order(client: Client) -> None:
-    ids = [one for one in Markup((await client.get("/")).text).ids if one.startswith("service-") and one != "service-list"]
+    ids = [
+        one
+        for one in Markup((await client.get("/")).text).ids
+        if one.startswith("service-") and one != "service-list"
+    ]
     assert ids[:4] == ["service-api", "service-db1", "service-odoo", "service-superset"]
     assert len(ids) == 14
 
@@ -105,12 +113,18 @@ async def test_rows_stand_worst_first_then_in_the_files_order(client: Client) ->
 )
 async def test_search_and_filter(client: Client, query: str, found: list[str] | None) -> None:
     page = await client.get(f"/?{query}")
-    shown = [one.removeprefix("service-") for one in Markup(page.text).ids if one.startswith("service-") and one != "service-list"]
+    shown = [
+        one.removeprefix("service-")
+        for one in Markup(page.text).ids
+        if one.startswith("service-") and one != "service-list"
+    ]
     assert page.status == 200
     assert sorted(shown) == sorted(found) if found is not None else len(shown) == 14
 
 
-async def test_a_silent_agent_is_told_loudly_and_nothing_is_called_healthy(site: Booted, client: Client) -> None:
+async def test_a_silent_agent_is_told_loudly_and_nothing_is_called_healthy(
+    site: Booted, client: Client
+) -> None:
     await site.clock.advance(20)
     text = Markup((await client.get("/")).text).text
     assert "The agent has not been heard of for 20 s: how things are is unknown." in text
@@ -130,7 +144,13 @@ async def test_old_answers_are_unknown_even_while_the_agent_lives(site: Booted, 
 async def test_all_well_is_one_calm_sentence(site: Booted, client: Client) -> None:
     def heal(tx: Tx) -> None:
         now = site.clock.now()
-        results.record(tx, [Result(one, one.partition("/")[0], Verdict.OK, "fine again", now) for one in ("api/http", "db1/disk")])
+        results.record(
+            tx,
+            [
+                Result(one, one.partition("/")[0], Verdict.OK, "fine again", now)
+                for one in ("api/http", "db1/disk")
+            ],
+        )
         for incident in repository.live(tx):
             repository.put(tx, replace(incident, resolved_at=now))
 
@@ -143,7 +163,9 @@ async def test_all_well_is_one_calm_sentence(site: Booted, client: Client) -> No
 async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> None:
     async with booted(tmp_path, plan=plan()) as site:
         await site.store.write(
-            lambda tx: tx.run("nodes.join", id="n", host="h", pid=1, role="agent", started_at=0.0, beat_at=site.clock.now())
+            lambda tx: tx.run(
+                "nodes.join", id="n", host="h", pid=1, role="agent", started_at=0.0, beat_at=site.clock.now()
+            )
         )
         async with site.client() as client:
             text = Markup((await client.get("/")).text).text
@@ -153,7 +175,9 @@ async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> Non
 
 async def test_a_thousand_services_are_paged(tmp_path: Path) -> None:
     one = plan().services[0]
-    many = tuple(replace(one, name=f"s{number}", title=f"Service {number}", checks=()) for number in range(1000))
+    many = tuple(
+        replace(one, name=f"s{number}", title=f"Service {number}", checks=()) for number in range(1000)
+    )
     async with booted(tmp_path, plan=Plan("big", services=many)) as site, site.client() as client:
         first = Markup((await client.get("/")).text)
         last = Markup((await client.get("/?from=900")).text)
@@ -186,7 +210,13 @@ async def test_ranges_of_a_service(client: Client, span: str) -> None:
 async def test_an_incident_is_one_timeline(site: Booted, client: Client) -> None:
     path = (await addresses(site))["incident"]
     text = Markup((await client.get(path)).text).text
-    order = ["First failed answer", "Confirmed on a fresh connection", "Healing, attempt 1", "Told slack: opened", "Healing, attempt 2"]
+    order = [
+        "First failed answer",
+        "Confirmed on a fresh connection",
+        "Healing, attempt 1",
+        "Told slack: opened",
+        "Healing, attempt 2",
+    ]
     assert sorted(order, key=text.index) == order
     assert "Action " not in text
     assert "order-api.service restarted" in text

@@ -7,7 +7,7 @@ from typing import Any
 
 from mainstay.store.base import Row
 from mainstay.web.health import facts_of
-from mainstay.web.words import span
+from mainstay.web.words import sentence, span
 
 LATE = 60.0
 """A message that arrives later than this after its event is called late."""
@@ -99,7 +99,9 @@ def _event(row: Row, incident: Row) -> Entry:
     title, tone, icon = EVENTS.get(row["kind"], (row["kind"].capitalize(), "", "info"))
     if row["kind"] == "opened" and not incident["key"].startswith("check:"):
         title = "Incident opened"
-    return Entry(row["at"], title, row["detail"], tone, icon, order=0 if row["kind"] == "failed" else 1)
+    # What a check said begins a sentence; what people wrote, and names, stay as they are.
+    said = sentence(row["detail"]) if row["kind"] in ("failed", "opened", "changed") else row["detail"]
+    return Entry(row["at"], title, said, tone, icon, order=0 if row["kind"] == "failed" else 1)
 
 
 def _message(row: Row) -> Entry:
