@@ -1,19 +1,23 @@
 """Say what is wrong now, how each service does and whether the backups are proven.
 
-Exit code 0: all is well. 1: something fails. 3: nobody knows, because the agent has not written for a while.
+Exit code 0: all is well. 1: something fails, or a critical incident is open. 3: nobody knows, because the agent has
+not written for a while.
 """
 
 import argparse
+from dataclasses import asdict
+from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from mainstay.cli.context import Context
 from mainstay.cli.marks import mark, worst
 from mainstay.cli.output import Output, Text
 from mainstay.cli.table import Column, show
-from mainstay.cli.words import ago, count, latency, span
+from mainstay.cli.words import ago, count, latency, moment, span, zone_of
 from mainstay.readiness.setup import ServiceFacts, Setup
-from mainstay.store import status, views
+from mainstay.store import meta, silences, status, views
 from mainstay.store.base import Row, Tx
+from mainstay.store.silences import Silence
 
 STALE = 60.0
 """Seconds after its last beat that the agent is taken for gone."""
@@ -30,12 +34,19 @@ class Seen(NamedTuple):
     backups: dict[str, Row]
     proofs: dict[str, Row]
     p95: dict[str, float]
+    silences: list[Silence]
+    healing_off: str | None
 
     @property
     def wrote_at(self) -> float | None:
         """When the agent was last heard of."""
         times = [self.frame[name] for name in ("beat_at", "measured_at") if self.frame.get(name)]
         return max(times, default=None)
+
+    @property
+    def critical(self) -> list[str]:
+        """What people were woken for, in words."""
+        return [each["title"] for each in self.incidents if each["severity"] == "critical"]
 
     @property
     def stale(self) -> bool:
@@ -61,11 +72,14 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
         raise UsageError(f"there is no service {args.service}", hint=hint)
     now = ctx.clock.now()
     seen = ctx.look(lambda tx: look(tx, now))
+    if args.service:
+        mine = [each for each in seen.incidents if each["service"] == args.service]
+        seen = seen._replace(incidents=mine)
     rows = [_service(service, seen) for service in chosen]
     if ctx.out.json:
         ctx.out.data(_document(setup, rows, seen))
     else:
-        _print(ctx.out, setup, rows, seen, detailed=args.service is not None)
+        _print(ctx, setup, rows, seen, detailed=args.service is not None)
     return _code(rows, seen)
 
 
@@ -79,6 +93,8 @@ def look(tx: Tx, now: float) -> Seen:
         backups=views.last_backups(tx),
         proofs=views.last_proofs(tx),
         p95=status.p95(tx, now - HOUR),
+        silences=silences.active(tx, now),
+        healing_off=meta.get(tx, meta.HEALING_OFF),
     )
 
 
@@ -124,7 +140,7 @@ def _check(check: str, seen: Seen) -> dict[str, Any]:
 def _code(rows: list[dict[str, Any]], seen: Seen) -> int:
     if seen.stale:
         return 3
-    return 1 if any(row["state"] == "fail" for row in rows) else 0
+    return 1 if any(row["state"] == "fail" for row in rows) or seen.critical else 0
 
 
 def _headline(rows: list[dict[str, Any]], seen: Seen) -> Text:
@@ -136,6 +152,8 @@ def _headline(rows: list[dict[str, Any]], seen: Seen) -> Text:
     if bad:
         names = bad[0] if len(bad) == 1 else f"{len(bad)} of {len(rows)} services"
         return f"{names} {'fails' if len(bad) == 1 else 'fail'}", "alarm"
+    if seen.critical:
+        return "; ".join(seen.critical[:2]), "alarm"
     odd = [row["title"] for row in rows if row["state"] != "ok"]
     if odd:
         return f"Nothing fails; look at {', '.join(odd[:3])}", "yellow"
@@ -144,14 +162,17 @@ def _headline(rows: list[dict[str, Any]], seen: Seen) -> Text:
     return "All is well", "green"
 
 
-def _print(out: Output, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *, detailed: bool) -> None:
+def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *, detailed: bool) -> None:
+    out = ctx.out
     text, style = _headline(rows, seen)
     bold = "alarm" if style == "alarm" else style
     wrote = "" if seen.stale else f"  (agent wrote {ago(seen.wrote_at, seen.now)})"
     out.print((setup.title, "bold"), "  ", (text, bold), (wrote, "dim"))
+    _switched_off(out, zone_of(ctx.outline().timezone), seen)
     out.print("")
     if detailed:
         _checks(out, rows[0], seen)
+        _incidents(out, seen)
         return
     columns = [Column(""), Column("service"), Column("state"), Column("for"), Column("p95", right=True)]
     table = sorted(rows, key=lambda row: ["fail", "warn", "unknown", "ok"].index(row["state"]))
@@ -160,6 +181,17 @@ def _print(out: Output, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *,
         out.print(("  no service is configured", "dim"))
     _incidents(out, seen)
     _backups(out, setup, seen)
+
+
+def _switched_off(out: Output, zone: tzinfo, seen: Seen) -> None:
+    """Say what somebody has quietened on purpose, lest it be forgotten."""
+    for silence in seen.silences:
+        what = "anything" if silence.service == silences.ALL else silence.service
+        why = f": {silence.why}" if silence.why else ""
+        until = moment(silence.until_at, zone, seen.now)
+        out.print((f"  nobody is told about {what} until {until} ({silence.who}{why})", "yellow"))
+    if seen.healing_off is not None:
+        out.print((f"  healing is off: {seen.healing_off}", "yellow"))
 
 
 def _row(row: dict[str, Any], seen: Seen) -> list[str | Text]:
@@ -194,10 +226,11 @@ def _incidents(out: Output, seen: Seen) -> None:
         who = f"acknowledged by {incident['acknowledged_by']}" if incident["acknowledged_at"] else ""
         since = span(seen.now - incident["failed_at"])
         short = (incident["id"][-8:], "dim")
+        told = (incident["detail"].split("\n")[0], "dim")
         rows.append(
-            [("✖", style), (incident["severity"], style), short, since, incident["title"], (who, "dim")]
+            [("✖", style), (incident["severity"], style), short, since, incident["title"], told, (who, "dim")]
         )
-    columns = [Column(""), Column(""), Column(""), Column(""), Column("", wrap=True), Column("")]
+    columns = [*[Column("")] * 5, Column("", wrap=True), Column("")]
     show(out, columns, rows)
 
 
@@ -230,6 +263,8 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
         "agent": {"wrote_at": seen.wrote_at, "stale": seen.stale},
         "services": rows,
         "incidents": [dict(incident) for incident in seen.incidents],
+        "silences": [asdict(silence) for silence in seen.silences],
+        "healing_off": seen.healing_off,
         "backups": [
             {
                 "database": database.name,

@@ -21,6 +21,13 @@ def key_of(job: str) -> str:
     return f"job:{job}"
 
 
+def title_of(job: str) -> str:
+    """Say what failed, for people who do not know the names of jobs."""
+    kind, _, what = job.partition(":")
+    titles = {"backup": f"The backup of {what} failed", "prove": f"The backup of {what} is not proven"}
+    return titles.get(kind, f"The job {job} failed") if what else f"The job {job} failed"
+
+
 def hook(desk: Desk, severity: Callable[[str], Severity] = severity_of) -> Callable[[Tx, Run], None]:
     """Give the runner's hook, called in the transaction that ends a run."""
 
@@ -43,7 +50,7 @@ def _failed(desk: Desk, tx: Tx, run: Run, severity: Severity) -> None:
         key_of(run.job),
         service=str(run.args.get("service") or run.job),
         severity=severity,
-        title=f"The job {run.job} failed",
+        title=title_of(run.job),
         detail=f"{reason}{tries}",
         hint=f"mainstay logs {run.job} shows the run; mainstay run {run.job} repeats it",
         facts={"job": run.job, "run": run.id},

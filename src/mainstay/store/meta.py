@@ -2,6 +2,9 @@
 
 from mainstay.store.base import Tx
 
+HEALING_OFF = "healing_off"
+"""Why and by whom all healing is switched off; not there while it is on."""
+
 
 def get(tx: Tx, key: str) -> str | None:
     """Give a value, or None."""
