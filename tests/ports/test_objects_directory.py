@@ -13,6 +13,7 @@ import pytest
 from mainstay.ports.objects import StorageError
 from mainstay.ports.objects.base import chunked
 from mainstay.ports.objects.directory import Directory
+from tests.helpers import aeventually
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ async def test_unfinished_files_of_the_living_are_kept_and_of_the_dead_are_swept
         await gate.wait()
 
     writing = asyncio.create_task(vault.put("shop/object", slow()))
-    while not list(vault.path.rglob("*.part")):
-        await asyncio.sleep(0)
+    await aeventually(lambda: list(vault.path.rglob("*.part")))
     dead = vault.path / "shop" / ".other.0123456789ab.part"
     dead.write_bytes(b"half")
     assert await vault.sweep(0.0) == 1
@@ -68,6 +68,7 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from mainstay.ports.objects.directory import Directory
+from tests.helpers import aeventually
 
 async def chunks():
     yield b"half of it"
