@@ -169,6 +169,17 @@ async def test_secrets_do_not_follow_to_another_host(
     assert request.headers["x-plain"] == "1"
 
 
+async def test_secrets_do_not_follow_from_tls_to_plain_text(
+    say: Say, recorder: Recorder, authority: Authority, ask: Ask
+) -> None:
+    there = f"HTTP/1.1 302 Found\r\nLocation: http://localhost:{recorder.port}/\r\nContent-Length: 0\r\n\r\n"
+    port = await say(there.encode(), after=b"\r\n\r\n", tls=authority.issue())
+    headers = {"Authorization": "Basic eDp5"}
+    await ask(check(f"https://localhost:{port}/", ca=authority.ca, headers=headers))
+    [request] = recorder.requests
+    assert "authorization" not in request.headers
+
+
 async def test_a_secret_of_two_lines_cannot_add_a_header(recorder: Recorder, ask: Ask) -> None:
     headers: dict[str, Any] = {"X-Key": Secret("key", "one\r\nX-Admin: yes")}
     with pytest.raises(MainstayError, match="line break"):

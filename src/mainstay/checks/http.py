@@ -12,7 +12,7 @@ from mainstay.checks import tls
 from mainstay.checks.conditions import MISSING, Expected, find, show
 from mainstay.checks.dial import Trail
 from mainstay.checks.faults import bounded, split_address
-from mainstay.checks.wire import BadAnswer, Request, Response, exchange
+from mainstay.checks.wire import Address, BadAnswer, Request, Response, address_of, exchange
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.errors import MainstayError
 from mainstay.core.secret import Secret
@@ -130,13 +130,13 @@ class HttpCheck(Check, type="http", shorthand="url"):
     """Read at most this much of the body; conditions see no more."""
 
     def host(self) -> str | None:
-        return split_address(self.connect_to)[0] if self.connect_to else urlsplit(self.url).hostname
+        return split_address(self.connect_to)[0] if self.connect_to else address_of(self.url).host
 
     def target(self) -> str:
         return self.url.partition("?")[0]
 
     async def probe(self, place: Place) -> Answer:
-        trail = Trail(urlsplit(self.url).netloc)
+        trail = Trail(address_of(self.url).authority)
         return await bounded(self._ask(place, trail), self.timeout, trail)
 
     async def _ask(self, place: Place, trail: Trail) -> Answer:
@@ -169,17 +169,14 @@ class HttpCheck(Check, type="http", shorthand="url"):
         )
 
     async def _exchange(self, place: Place, request: Request, trail: Trail) -> Response:
-        own = urlsplit(self.url)
-        same = (request.host, request.port) == (
-            own.hostname,
-            own.port or (443 if own.scheme == "https" else 80),
-        )
+        asked, own = request.address, address_of(self.url)
+        same = (asked.host, asked.port) == (own.host, own.port)
         return await exchange(
             place,
             request,
             trail,
             most=self.max_body,
-            tls=tls.context(self.verify, self.ca) if request.secure else None,
+            tls=tls.context(self.verify, self.ca) if asked.secure else None,
             connect_to=split_address(self.connect_to) if self.connect_to and same else None,
         )
 
@@ -190,7 +187,7 @@ class HttpCheck(Check, type="http", shorthand="url"):
             raise BadAnswer(f"it redirects to {location!r}, which is not a URL") from None
         keep = status in (307, 308) or request.method in ("GET", "HEAD")
         headers = request.headers
-        if urlsplit(url).netloc != urlsplit(request.url).netloc:
+        if not _trusted(request.address, address_of(url)):
             secret = {name for name, value in self.headers.items() if isinstance(value, Secret)}
             headers = {n: v for n, v in headers.items() if n.lower() not in _PRIVATE and n not in secret}
         return Request(request.method if keep else "GET", url, headers, request.body if keep else None)
@@ -245,6 +242,13 @@ class HttpCheck(Check, type="http", shorthand="url"):
             if not condition.holds(value):
                 return f"{path or 'the body'} is {show(value)}, expected {condition}"
         return None
+
+
+def _trusted(before: Address, after: Address) -> bool:
+    """Say whether secrets may go along: to the very same place, or to the same host when it becomes secure."""
+    if before.host != after.host:
+        return False
+    return (before.secure, before.port) == (after.secure, after.port) or (after.secure and not before.secure)
 
 
 def _show_statuses(ranges: tuple[tuple[int, int], ...]) -> str:

@@ -4,6 +4,7 @@ A general client keeps connections, cookies and redirects to itself, and those a
 """
 
 import asyncio
+import functools
 import ssl
 import zlib
 from collections.abc import Callable
@@ -38,6 +39,36 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL says about where to ask."""
+
+    secure: bool
+    host: str
+    """As DNS and certificates spell it."""
+    port: int
+    authority: str
+    """As the Host header spells it."""
+    target: str
+    """Path and query."""
+
+
+@functools.lru_cache(maxsize=8192)
+def address_of(url: str) -> Address:
+    """Take a URL apart; kept, since a thousand checks ask for the same thousand URLs all day."""
+    parts = urlsplit(url)
+    name, secure = parts.hostname or "", parts.scheme == "https"
+    host = name if name.isascii() else name.encode("idna").decode()
+    spelled = f"[{host}]" if ":" in host else host
+    return Address(
+        secure,
+        host,
+        parts.port or (443 if secure else 80),
+        f"{spelled}:{parts.port}" if parts.port else spelled,
+        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What to ask. Host, Connection and Content-Length are added; `headers` may replace all but the last."""
 
@@ -47,30 +78,18 @@ class Request:
     body: bytes | None = None
 
     @property
-    def secure(self) -> bool:
-        return urlsplit(self.url).scheme == "https"
-
-    @property
-    def host(self) -> str:
-        """The host as DNS and certificates spell it."""
-        name = urlsplit(self.url).hostname or ""
-        return name if name.isascii() else name.encode("idna").decode()
-
-    @property
-    def port(self) -> int:
-        return urlsplit(self.url).port or (443 if self.secure else 80)
+    def address(self) -> Address:
+        return address_of(self.url)
 
     def encode(self) -> bytes:
         """Give the bytes on the wire."""
-        parts = urlsplit(self.url)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        head = {"host": f"{host}:{parts.port}" if parts.port else host, "connection": "close"}
+        head = {"host": self.address.authority, "connection": "close"}
         head |= {"user-agent": "mainstay", "accept": "*/*", "accept-encoding": "identity"}
         head |= {name.lower(): value for name, value in self.headers.items()}
         if self.body is not None:
             head["content-length"] = str(len(self.body))
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        lines = [f"{self.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        lines = [f"{self.method} {self.address.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in head.items()]
         return "\r\n".join([*lines, "", ""]).encode() + (self.body or b"")
 
 
@@ -166,15 +185,16 @@ async def exchange(
     connect_to: tuple[str, int] | None = None,
 ) -> Response:
     """Send one request on a fresh connection; raises `BadAnswer` besides what `dial` raises."""
-    host, port = connect_to or (request.host, request.port)
+    asked = request.address
+    host, port = connect_to or (asked.host, asked.port)
     transport, made = await dial(
         place,
         host,
         port,
         lambda: Exchange(request.method == "HEAD", most, place.monotonic),
         trail,
-        tls=tls if request.secure else None,
-        server_name=request.host,
+        tls=tls if asked.secure else None,
+        server_name=asked.host,
     )
     try:
         transport.write(request.encode())

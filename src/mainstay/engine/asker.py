@@ -85,7 +85,7 @@ class Asker:
         return self._say(found, emit, confirmed=False)
 
     def _say(self, result: Result, emit: Emit, *, confirmed: bool) -> Result:
-        said = replace(result, confirmed=confirmed)
+        said = result if confirmed else replace(result, confirmed=False)
         emit(said)
         return said
 
@@ -100,6 +100,7 @@ class Asker:
             at=place.now(),
             latency=latency,
             place=place.name,
+            confirmed=True,
             facts=answer.facts,
         )
 

@@ -21,7 +21,9 @@ __all__ = ["Sink", "Watch", "WatchSettings", "Watched"]
 
 FIRST_ROUND = 5.0
 """Seconds over which the first round is spread, so that everything is known soon after a start."""
-SHORTEST_NAP = 0.01
+SHORTEST_NAP = 0.05
+"""Questions that are due within so many seconds are asked together: at a hundred a second, waking up for each one would
+cost half as much again as asking it."""
 IDLE = 3600.0
 
 
@@ -38,6 +40,7 @@ class WatchSettings(Settings):
 @dataclass(slots=True, eq=False)
 class _Entry:
     watched: Watched
+    phase: float
     due: float
     asking: bool = False
     verdict: Verdict | None = None
@@ -82,7 +85,7 @@ class Watch:
             if kept is not None and kept.watched == each:
                 self._entries[each.id] = kept
             else:
-                self._entries[each.id] = self._schedule(_Entry(each, self._first_due(each)))
+                self._entries[each.id] = self._schedule(self._entry(each))
         self._nap.wake()
 
     async def serve(self) -> None:
@@ -111,7 +114,7 @@ class Watch:
             if not entry.asking:
                 entry.asking = True
                 tasks.create_task(self._attend(entry))
-            entry.due = _next_due(entry.watched, now)
+            entry.due = _next_due(entry.watched.check.every, entry.phase, now)
             self._schedule(entry)
 
     async def _attend(self, entry: _Entry) -> None:
@@ -131,8 +134,9 @@ class Watch:
         heapq.heappush(self._heap, (entry.due, next(self._order), entry))
         return entry
 
-    def _first_due(self, watched: Watched) -> float:
-        return self._clock.monotonic() + _phase(watched.id) * min(watched.check.every, FIRST_ROUND)
+    def _entry(self, watched: Watched) -> _Entry:
+        phase = _phase(watched.id)
+        return _Entry(watched, phase, self._clock.monotonic() + phase * min(watched.check.every, FIRST_ROUND))
 
 
 def _phase(id: str) -> float:
@@ -140,9 +144,9 @@ def _phase(id: str) -> float:
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4], "big") / 2**32
 
 
-def _next_due(watched: Watched, now: float) -> float:
-    """Give the next moment of the check's own rhythm, at least half an interval away."""
-    every = max(watched.check.every, SHORTEST_NAP)
-    offset = _phase(watched.id) * every
+def _next_due(every: float, phase: float, now: float) -> float:
+    """Give the next moment of a check's own rhythm, at least half an interval away."""
+    every = max(every, SHORTEST_NAP)
+    offset = phase * every
     turns = int((now + every / 2 - offset) // every) + 1
     return offset + turns * every

@@ -1,6 +1,7 @@
 """Names of hosts, resolved so that a name server that hangs delays nobody but those who ask for that very name."""
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -39,6 +40,7 @@ def system_lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
+@functools.lru_cache(maxsize=4096)
 def literal(host: str) -> str | None:
     """Give the address that `host` already is, without brackets, or None for a name."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -49,6 +51,7 @@ def literal(host: str) -> str | None:
     return bare
 
 
+@functools.lru_cache(maxsize=4096)
 def is_loopback(host: str) -> bool:
     """Say whether the host is this machine by its very name (RFC 6761, section 6.3) or address."""
     name = host.rstrip(".").lower()
