@@ -102,12 +102,12 @@ def parse(command: Command, arguments: list[str], given: dict[str, object]) -> "
 
 def parser_of(command: Command) -> "Parser":
     """Build a command's parser."""
-    from mainstay.cli.parser import Parser, add_common, leaves
+    from mainstay.cli.parser import Parser, add_common, everyone
 
     module = import_module(command.module)
     parser = Parser(prog=f"mainstay {command.name}", description=module.__doc__)
     module.configure(parser)
-    for one in leaves(parser):
+    for one in everyone(parser):
         add_common(one)
     return parser
 

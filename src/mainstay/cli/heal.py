@@ -49,7 +49,9 @@ def _plan(ctx: Context, service: str) -> int:
     if ctx.out.json:
         ctx.out.data({"service": service, "state": state, "action": action, "decision": go, "reason": reason})
     else:
-        ctx.out.print((service, "bold"), f" is {state}; what would be done now: ", (go, "cyan"), f" ({reason})")
+        ctx.out.print(
+            (service, "bold"), f" is {state}; what would be done now: ", (go, "cyan"), f" ({reason})"
+        )
         ctx.out.print((f"  the action is to {action} it", "dim"))
     return 0
 
