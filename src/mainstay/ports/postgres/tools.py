@@ -56,12 +56,9 @@ class Toolset:
     def extensions(self) -> frozenset[str]:
         """The names of the extensions that its server could create."""
         home = self.bin.parent
-        folders = (
-            home / "share/postgresql/extension",
-            home / "share/extension",
-            Path(f"/usr/share/postgresql/{self.major}/extension"),
-            Path(f"/usr/share/postgresql{self.major}/extension"),
-        )
+        folders = [home / "share/postgresql/extension", home / "share/extension"]
+        if home.is_relative_to("/usr"):
+            folders += [Path(f"/usr/share/postgresql{sep}{self.major}/extension") for sep in ("/", "")]
         return frozenset(file.stem for folder in folders for file in folder.glob("*.control"))
 
     def speaks_tls(self) -> bool:
