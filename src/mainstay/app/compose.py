@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mainstay.app.ownership import own
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.settings import BackupSettings
@@ -85,7 +86,7 @@ async def open_app(config: Config, clock: Clock | None = None, role: str = "cli"
     `role` names the process in the journal: `agent`, `web` or `cli`.
     """
     clock = clock or SystemClock()
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own(config.state_dir)
     async with AsyncExitStack() as stack:
         store = await open_store(config.journal_url, clock)
         stack.push_async_callback(store.close)

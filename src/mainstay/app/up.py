@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mainstay.app.compose import dashboard_url
+from mainstay.app.ownership import own
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.engine.supervise import Supervisor, follow
@@ -33,7 +34,7 @@ async def supervise(path: Path, say: Callable[[str], None]) -> None:
 
 async def _prepare(config: Config) -> str | None:
     """Open the journal once, so that faults show here and not in a child; give a fresh password if there is none."""
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own(config.state_dir)
     clock = SystemClock()
     store = await open_store(config.journal_url, clock)
     try:
