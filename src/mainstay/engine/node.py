@@ -81,7 +81,6 @@ class Node:
         began = self._clock.monotonic()
         await self._store.write(self._join)
         self._beaten = began
-        await self._tick()
         self._spawn(self._serve())
 
     async def stop(self) -> None:
@@ -103,16 +102,20 @@ class Node:
     def _join(self, tx: Tx) -> None:
         now = self._clock.now()
         nodes.join(tx, NodeRow(self.id, self.host, os.getpid(), self.role, self._started_at, now))
+        tx.signal("nodes")
 
     async def _serve(self) -> None:
         while True:
-            await self._clock.sleep(self._pause())
+            version = self._store.version("nodes")
             try:
                 await self._tick()
             except JournalError as fault:
                 logger.warning("node %s cannot beat: %s", self.id, fault)
             except Exception:
                 logger.exception("node %s cannot beat", self.id)
+            # A newcomer is watched from its first moment.
+            if self._store.version("nodes") == version:
+                await self._store.wait("nodes", self._pause())
 
     def _pause(self) -> float:
         # Looking twice per beat bounds the delay of a take-over to dead_after and half a beat.
