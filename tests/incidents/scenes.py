@@ -26,6 +26,8 @@ RULES = {
     "api": Rules(critical=True),
     "blog": Rules(critical=False),
     "db": Rules(critical=True, warn_after=0.0),
+    "shop": Rules(critical=True, needs=("db", "blog")),
+    "mobile": Rules(critical=True, needs=("shop",)),
 }
 HOOK = "/services/T0/B0/hook"
 

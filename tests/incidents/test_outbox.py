@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from mainstay.core.check import Verdict
+from mainstay.core.errors import JournalError
 from mainstay.core.notifier import Message, Notifier
 from mainstay.incidents.outbox import LONGEST_PAUSE, Sender, Senders, pause
 from mainstay.incidents.recorder import Recorder
@@ -21,6 +23,7 @@ from mainstay.store.base import Store
 from tests.helpers import aeventually
 from tests.incidents.scenes import HOOK, Feed, all_incidents, office, owed, pagerduty, slack
 from tests.journals import Journal
+from tests.servers.faults import FaultProxy
 from tests.servers.recorder import PAGERDUTY
 from tests.servers.recorder import Recorder as Provider
 
@@ -120,7 +123,7 @@ async def test_whatever_the_provider_does_it_arrives_once_and_in_order(
     desk = office(store, clock)
     feed = Feed(desk, clock)
     fault(name)(recorder)
-    async with sending(store, clock, desk, slack=slack(recorder, timeout=0.1)):
+    async with sending(store, clock, desk, slack=slack(recorder, timeout=2 if name == "hanging" else 30)):
         await feed("api", FAIL)
         await feed("api", OK, OK)
         await clock.advance(300)
@@ -288,8 +291,12 @@ async def test_standings_and_forgetting(store: Store, clock: FakeClock, recorder
     standing = {row.channel: row for row in await store.read(outbox.standings)}
     assert (standing["slack"].owed, standing["slack"].sent_at) == (0, clock.now())
     assert (standing["pagerduty"].owed, standing["pagerduty"].owed_since) == (1, clock.now())
+    # Who was told of an open incident has to hear of its end, however long ago it was.
+    assert await store.write(lambda tx: outbox.forget(tx, clock.now() + 1)) == 0
+    await Feed(desk, clock)("api", OK, OK)
     assert await store.write(lambda tx: outbox.forget(tx, clock.now() + 1)) == 1
-    assert len(await owed(store, "pagerduty")) == 1
+    assert [row.message.kind.value for row in await owed(store, "slack")] == ["resolved"]
+    assert len(await owed(store, "pagerduty")) == 2
 
 
 def test_pauses_are_spread_grow_and_end_at_a_minute() -> None:
@@ -303,25 +310,25 @@ def test_pauses_are_spread_grow_and_end_at_a_minute() -> None:
 
 
 @pytest.mark.parametrize("journal", ["postgres"], indirect=True)
-async def test_a_journal_that_is_away_is_waited_for(journal: Journal, recorder: Provider) -> None:
+async def test_a_journal_that_is_away_is_waited_for(
+    journal: Journal, recorder: Provider, fault_proxy: Callable[[int], FaultProxy]
+) -> None:
     assert journal.server is not None
+    proxy = fault_proxy(journal.server.port)
+    near = replace(journal, url=journal.url.replace(f":{journal.server.port}/", f":{proxy.port}/"))
     clock = SystemClock()
-    async with journal.opened(clock) as store:
-        desk = office(store, clock)
-        task = asyncio.create_task(Senders(store, clock, desk.desk, {"slack": slack(recorder)}).run())
-        try:
-            journal.server.kill()
-            await asyncio.to_thread(journal.server.start)
-            await _persist(desk, clock)
-            await aeventually(lambda: said(recorder) != [], 20)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with near.opened(clock) as store, journal.opened(clock) as other:
+        task = asyncio.create_task(_sending(store, clock, recorder))
+        proxy.refuse()
+        await Feed(office(other, clock), clock)("api", FAIL)
+        with pytest.raises(JournalError):
+            await store.write(lambda tx: tx.signal("outbox"))
+        assert said(recorder) == []
+        proxy.heal()
+        await aeventually(lambda: said(recorder) != [], 20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-async def _persist(desk: Recorder, clock: SystemClock) -> None:
-    async def fed() -> bool:
-        await Feed(desk, clock)("api", FAIL)
-        return True
-
-    await aeventually(fed, 20)
+async def _sending(store: Store, clock: SystemClock, provider: Provider) -> None:
+    await Senders(store, clock, office(store, clock).desk, {"slack": slack(provider)}).run()

@@ -194,6 +194,53 @@ async def test_other_services_are_not_silenced(store: Store, clock: FakeClock) -
     assert [each.service for each in upcoming] == ["api"]
 
 
+async def test_what_fails_because_of_another_service_is_not_told_of(store: Store, clock: FakeClock) -> None:
+    feed = Feed(office(store, clock), clock)
+    await feed("db", FAIL)
+    await feed("shop", FAIL)
+    await feed("mobile", FAIL)
+    assert [row.message.service for row in await owed(store, "slack")] == ["db"]
+    shop = next(each for each in await all_incidents(store) if each.service == "shop")
+    assert (await timeline(store, shop.id))[
+        -1
+    ].detail == "Nobody is told for now: db, which it needs, fails too"
+    await feed("db", OK, OK)
+    clock.step(30)
+    await feed("shop", OK, OK)
+    await feed("mobile", OK, OK)
+    clock.step(300)
+    await feed("db", OK)
+    assert kinds(await owed(store, "slack")) == ["opened", "resolved"]
+
+
+async def test_what_goes_on_failing_without_that_reason_is_told_a_minute_later(
+    store: Store, clock: FakeClock
+) -> None:
+    feed = Feed(office(store, clock), clock)
+    await feed("db", FAIL)
+    await feed("shop", FAIL)
+    await feed("db", OK, OK)
+    clock.step(59)
+    await feed("shop", FAIL)
+    assert [row.message.service for row in await owed(store, "slack")] == ["db", "db"]
+    clock.step(2)
+    await feed("shop", FAIL)
+    assert [row.message.service for row in await owed(store, "pagerduty")] == ["db", "db", "shop"]
+    await feed("shop", OK, OK)
+    assert kinds(await owed(store, "pagerduty"))[2:] == ["opened", "resolved"]
+
+
+async def test_a_lesser_fault_or_one_that_nobody_knows_of_explains_nothing(
+    store: Store, clock: FakeClock
+) -> None:
+    feed = Feed(office(store, clock), clock)
+    await feed("blog", FAIL)
+    await silence(store, clock, "db", 600)
+    await feed("db", FAIL)
+    await feed("shop", FAIL)
+    assert [row.message.service for row in await owed(store, "slack")] == ["blog", "shop"]
+
+
 async def test_reactions_see_each_event_in_the_same_unit(store: Store, clock: FakeClock) -> None:
     seen: list[tuple[str, str]] = []
 

@@ -186,6 +186,7 @@ def _rules(name: str, config: Config) -> Rules:
         title=service.title,
         warn_after=warn_after,
         oks=config.watch.recover_after,
+        needs=tuple(service.depends_on),
     )
 
 

@@ -13,31 +13,40 @@ from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
 from mainstay.core.incident import Event, EventKind, Incident, IncidentState, Severity
 from mainstay.incidents import machine
+from mainstay.incidents.hush import BECAUSE, SILENCED, Needs, cause_of, hushed
 from mainstay.incidents.routing import NOT_TO, Routing
 from mainstay.incidents.wording import message_of
 from mainstay.ports.clock import Clock
-from mainstay.store import audit, incidents, outbox, silences
+from mainstay.store import audit, incidents, outbox
 from mainstay.store.base import Tx
 
 Reaction = Callable[[Tx, Incident, Event], None]
 """Called for each event in the transaction that writes it; it may enqueue runs."""
 
-SILENCED = "silenced"
-"""Fact of an incident: news of it fell into a silence. When it outlasts the silence, people are told afterwards."""
-NEWS = (EventKind.OPENED, EventKind.ESCALATED)
+NEWS = frozenset({EventKind.OPENED, EventKind.ESCALATED})
 
 
 class Desk:
     """Changes incidents inside units. `routing` may be replaced when the configuration is read anew."""
 
-    def __init__(self, clock: Clock, routing: Routing, reactions: Sequence[Reaction] = ()) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        routing: Routing,
+        reactions: Sequence[Reaction] = (),
+        needs: Needs = lambda service: (),
+    ) -> None:
         self.clock = clock
         self.routing = routing
         self.reactions = tuple(reactions)
+        self.needs = needs
 
     def apply(self, tx: Tx, incident: Incident, events: Sequence[Event]) -> Incident:
         """Write an incident as it is now, with what happened to it; give it back as written."""
-        if any(event.kind in NEWS for event in events) and self._silenced(tx, incident):
+        kinds = {event.kind for event in events}
+        if EventKind.OPENED in kinds:
+            incident, events = self._explained(tx, incident, events)
+        if kinds & NEWS and hushed(tx, incident, self.clock.now()):
             incident = replace(incident, facts={**incident.facts, SILENCED: True})
         incidents.put(tx, incident)
         for event in events:
@@ -127,9 +136,9 @@ class Desk:
         return self.apply(tx, *machine.resolve(incident, now, words))
 
     def tell_late(self, tx: Tx, live: Sequence[Incident]) -> None:
-        """Owe the news of open incidents whose silence is over."""
+        """Owe the news of open incidents that was held back and is not any more."""
         for incident in live:
-            if not incident.facts.get(SILENCED) or self._silenced(tx, incident):
+            if SILENCED not in incident.facts or hushed(tx, incident, self.clock.now()):
                 continue
             told = replace(incident, facts={k: v for k, v in incident.facts.items() if k != SILENCED})
             incidents.put(tx, told)
@@ -164,7 +173,7 @@ class Desk:
         return self.apply(tx, incident, [Event(new_id(now), incident.id, now, EventKind.OPENED, detail)])
 
     def _owe(self, tx: Tx, incident: Incident, event: Event) -> None:
-        if event.kind is not EventKind.RESOLVED and self._silenced(tx, incident):
+        if event.kind is not EventKind.RESOLVED and hushed(tx, incident, self.clock.now()):
             return
         told = outbox.told(tx, incident.id)
         now = self.clock.now()
@@ -172,8 +181,17 @@ class Desk:
             message = message_of(new_id(now), incident, event, self.routing.link(incident))
             outbox.owe(tx, channel, message, now)
 
-    def _silenced(self, tx: Tx, incident: Incident) -> bool:
-        return any(silence.covers(incident.service) for silence in silences.active(tx, self.clock.now()))
+    def _explained(
+        self, tx: Tx, incident: Incident, events: Sequence[Event]
+    ) -> tuple[Incident, Sequence[Event]]:
+        """Note the incident of a needed service that explains this one."""
+        cause = cause_of(tx, incident, self.needs)
+        if cause is None:
+            return incident, events
+        now = self.clock.now()
+        words = f"Nobody is told for now: {cause.service}, which it needs, fails too"
+        note = Event(new_id(now), incident.id, now, EventKind.NOTE, words, {BECAUSE: cause.id})
+        return replace(incident, facts={**incident.facts, BECAUSE: cause.id}), [*events, note]
 
     def _get(self, tx: Tx, incident_id: str) -> Incident:
         incident = incidents.get(tx, incident_id)
@@ -182,4 +200,4 @@ class Desk:
         return incident
 
 
-__all__ = ["NOT_TO", "SILENCED", "Desk", "Reaction"]
+__all__ = ["NOT_TO", "Desk", "Reaction"]

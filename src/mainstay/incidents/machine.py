@@ -27,6 +27,7 @@ class Rules:
     A warning that lasts `warn_after` opens a warning incident; None means that warnings never do. `oks` good answers
     in a row end an incident. Each time it comes back within `flap_window` three times as many are asked for, `most_oks`
     at most; a quiet of `calm` seconds is enough in any case, so that a check which asks seldom is not kept waiting.
+    `needs` are the services without which this one fails.
     """
 
     critical: bool = False
@@ -36,6 +37,7 @@ class Rules:
     flap_window: float = 3600.0
     most_oks: int = 18
     calm: float = 900.0
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

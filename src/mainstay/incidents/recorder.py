@@ -28,7 +28,7 @@ class Recorder:
         rules: RulesOf | Mapping[str, Rules] | None = None,
     ) -> None:
         self.store = store
-        self.desk = Desk(clock, routing, reactions)
+        self.desk = Desk(clock, routing, reactions, lambda service: self._rules(service).needs)
         self.rules = rules
         self._clock = clock
 

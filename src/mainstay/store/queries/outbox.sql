@@ -53,5 +53,6 @@ SELECT channel, sum(CASE WHEN sent_at IS NULL AND refused_at IS NULL THEN 1 ELSE
   FROM outbox GROUP BY channel ORDER BY channel;
 
 -- name: forget
--- Leave out what was told long ago.
-DELETE FROM outbox WHERE sent_at < :before;
+-- Leave out what was told long ago; who was told of an open incident must hear of its end.
+DELETE FROM outbox WHERE sent_at < :before
+   AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = outbox.incident AND i.resolved_at IS NULL);
