@@ -229,11 +229,11 @@ class S3(Storage, type="s3"):
 
         try:
             yield
-        except (NotFoundError, FileNotFoundError) as fault:
+        except (BaseError, OSError) as fault:
             if "NoSuchBucket" in str(fault):
                 raise StorageError(f"there is no {self.target()}", hint="create the bucket") from None
-            raise NotThere(f"{path} is not in {self.target()}") from None
-        except (BaseError, OSError) as fault:
+            if isinstance(fault, NotFoundError | FileNotFoundError):
+                raise NotThere(f"{path} is not in {self.target()}") from None
             raise StorageError(f"{self.target()}: {_short(fault)}", hint=_hint(str(fault))) from None
 
 
