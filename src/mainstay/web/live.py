@@ -99,5 +99,8 @@ class Live:
         with self.listening() as listener:
             yield "retry: 2000\n\n: connected\n\n"
             while not self.closed and self.clock.monotonic() < ends:
-                changed = (await listener.next(self.clock, BEAT)) & wanted
-                yield f"event: change\ndata: {','.join(sorted(changed))}\n\n" if changed else ": beat\n\n"
+                seen = await listener.next(self.clock, BEAT)
+                if seen & wanted:
+                    yield f"event: change\ndata: {','.join(sorted(seen & wanted))}\n\n"
+                elif not seen:
+                    yield ": beat\n\n"

@@ -11,6 +11,7 @@ from mainstay.store.base import Row, Tx
 from mainstay.web.live import BEAT, LIFE, TOPICS
 from mainstay.web.site import Site, site_of
 
+OVER = ("done", "failed", "cancelled", "parked")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -33,7 +34,7 @@ async def log(request: Request) -> StreamingResponse:
 async def follow(site: Site, identifier: str, after: int) -> AsyncIterator[str]:
     """Give a run's log from a line on, until the run ends."""
     ends = site.clock.monotonic() + LIFE
-    progress = None
+    progress, look_again = None, True
 
     def look(tx: Tx) -> tuple[Row | None, list[Row]]:
         return views.run(tx, identifier), views.log_after(tx, identifier, after)
@@ -41,19 +42,20 @@ async def follow(site: Site, identifier: str, after: int) -> AsyncIterator[str]:
     with site.live.listening() as listener:
         yield "retry: 2000\n\n"
         while not site.live.closed and site.clock.monotonic() < ends:
-            run, lines = await site.store.read(look)
+            run, lines = await site.store.read(look) if look_again else (None, [])
             if lines:
                 after = lines[-1]["seq"]
                 yield event("lines", written(site, lines), after)
                 continue
-            if run is None or run["state"] in ("done", "failed", "cancelled", "parked"):
+            if look_again and (run is None or run["state"] in OVER):
                 yield event("end", {"state": run["state"] if run else "missing"})
                 return
-            if run["progress"] != progress:
+            if run is not None and run["progress"] != progress:
                 progress = run["progress"]
                 yield event("progress", json.loads(progress) if progress else None)
-            changed = await listener.next(site.clock, BEAT)
-            if not changed:
+            seen = await listener.next(site.clock, BEAT)
+            look_again = not seen or bool(seen & {"log", "runs"})
+            if not seen:
                 yield ": beat\n\n"
 
 

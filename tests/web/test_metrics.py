@@ -1,0 +1,88 @@
+"""`/metrics` in the format that Prometheus reads, `/healthz` for those who only want yes or no."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from mainstay import __version__
+from mainstay.web.metrics import METRICS
+from mainstay.web.plan import Plan
+from tests.web.booted import Booted, Client, booted
+from tests.web.seed import NODE
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def read(text: str) -> dict[tuple[str, Labels], float]:
+    """Every sample by its name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_every_metric_is_there_with_its_meaning(client: Client) -> None:
+    page = await client.get("/metrics")
+    assert page.headers["Content-Type"].startswith("text/plain; version=")
+    families = {family.name: family for family in text_string_to_metric_families(page.text)}
+    assert set(families) == {one.name for one in METRICS}
+    for one in METRICS:
+        assert families[one.name].documentation == one.help
+        assert families[one.name].samples, one.name
+        assert {label for sample in families[one.name].samples for label in sample.labels} == set(one.labels)
+
+
+async def test_metrics_tell_the_journals_truth(site: Booted, client: Client) -> None:
+    await site.store.write(lambda tx: tx.run("nodes.beat", id=NODE, beat_at=site.clock.now() - 2))
+    found = read((await client.get("/metrics")).text)
+    assert found["mainstay_build_info", (("version", __version__),)] == 1
+    assert found["mainstay_agent_beat_age_seconds", ()] == 2
+    api = (("check", "http"), ("service", "api"))
+    assert found["mainstay_check_up", api] == 0
+    assert found["mainstay_check_state", (*api[:1], api[1], ("state", "fail"))] == 1
+    assert found["mainstay_check_up", (("check", "redis"), ("service", "redis"))] == 1
+    assert found["mainstay_check_certificate_days", (("check", "tls"), ("service", "nginx"))] == 12.4
+    assert found["mainstay_incidents_open", (("severity", "critical"),)] == 1
+    assert found["mainstay_incidents_open", (("severity", "info"),)] == 0
+    assert found["mainstay_backup_proven_rows", (("database", "odoo_prod"),)] == 18_204_551
+    assert found["mainstay_backup_age_seconds", (("database", "hr"),)] == 6.2 * 3600
+    assert found["mainstay_outbox_owed", (("channel", "ops_mail"),)] == 1
+    assert found["mainstay_outbox_oldest_age_seconds", (("channel", "slack"),)] == 0
+    assert found["mainstay_runs", (("job", "backup:odoo_prod"), ("state", "running"))] == 1
+
+
+async def test_an_unknown_check_is_neither_up_nor_down(site: Booted, client: Client) -> None:
+    await site.clock.advance(300)
+    found = read((await client.get("/metrics")).text)
+    redis = (("check", "redis"), ("service", "redis"))
+    assert ("mainstay_check_up", redis) not in found
+    assert found["mainstay_check_state", (*redis, ("state", "unknown"))] == 1
+    assert found["mainstay_check_age_seconds", redis] > 300
+
+
+async def test_healthz_tells_the_age_of_what_was_measured(site: Booted) -> None:
+    async with site.client(login=False) as client:
+        healthy = json.loads((await client.get("/healthz")).text)
+        assert healthy["status"] == "ok"
+        assert healthy["agent_alive"] is True
+        assert healthy["agent_age"] == 0.4
+        assert healthy["measured_age"] == 1.2
+        await site.clock.advance(60)
+        old = json.loads((await client.get("/healthz")).text)
+        assert old["agent_alive"] is False
+        assert old["agent_age"] == 60.4
+
+
+async def test_healthz_without_an_agent_or_a_journal(tmp_path: Path) -> None:
+    async with booted(tmp_path, plan=Plan("fresh")) as site, site.client(login=False) as client:
+        fresh = json.loads((await client.get("/healthz")).text)
+        assert fresh["agent_age"] is None
+        assert fresh["measured_age"] is None
+        await site.store.close()
+        broken = await client.get("/healthz")
+        assert broken.status == 503
+        assert json.loads(broken.text) == {"status": "the journal cannot be read"}
