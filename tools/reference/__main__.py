@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.reference import commands, metrics, settings
+from tools.reference import api, commands, metrics, settings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 MARK = "<!-- Written by ./dev docs from the code. Change the code. -->\n\n"
@@ -13,7 +13,12 @@ MARK = "<!-- Written by ./dev docs from the code. Change the code. -->\n\n"
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
-    every = {**settings.pages(), "commands.md": commands.page(), "metrics.md": metrics.page()}
+    every = {
+        **settings.pages(),
+        "api.md": api.page(),
+        "commands.md": commands.page(),
+        "metrics.md": metrics.page(),
+    }
     return {name: MARK + text for name, text in every.items()}
 
 
