@@ -18,7 +18,7 @@ class Suspicion:
 
 def live(tx: Tx) -> list[Incident]:
     """Give every incident that is not resolved, oldest first."""
-    return [_incident(row) for row in tx.all("incidents.live")]
+    return _oldest_first(tx.all("incidents.live"))
 
 
 def live_of(tx: Tx, key: str) -> Incident | None:
@@ -29,7 +29,7 @@ def live_of(tx: Tx, key: str) -> Incident | None:
 
 def live_of_service(tx: Tx, service: str) -> list[Incident]:
     """Give a service's incidents that are not resolved, oldest first."""
-    return [_incident(row) for row in tx.all("incidents.live_of_service", service=service)]
+    return _oldest_first(tx.all("incidents.live_of_service", service=service))
 
 
 def latest(tx: Tx, key: str) -> Incident | None:
@@ -84,6 +84,10 @@ def actions_since(tx: Tx, since: float) -> list[tuple[str, float, str]]:
     """Give (service, when, incident) of each playbook's action after `since`, oldest first."""
     rows = tx.all("incidents.actions_since", since=since)
     return [(str(row["service"]), float(row["at"]), str(row["incident"])) for row in rows]
+
+
+def _oldest_first(rows: list[Row]) -> list[Incident]:
+    return sorted(map(_incident, rows), key=lambda incident: incident.id)
 
 
 def _incident(row: Row) -> Incident:

@@ -160,6 +160,7 @@ CREATE TABLE event (
     facts    TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX event_incident ON event (incident, id);
+CREATE INDEX event_action ON event (at) WHERE kind = 'action';
 
 -- What is owed to people. Sent in the order of id within a channel; a row leaves only by being accepted or refused.
 -- tried_at is the first attempt; a claim keeps two agents from sending one message at the same time.

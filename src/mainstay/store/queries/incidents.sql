@@ -1,14 +1,14 @@
 -- name: live
--- Every incident that is not resolved.
-SELECT * FROM incident WHERE resolved_at IS NULL ORDER BY id;
+-- Every incident that is not resolved. Not sorted: for an order SQLite would read the resolved ones as well.
+SELECT * FROM incident WHERE resolved_at IS NULL;
 
 -- name: live_of
 -- The open incident with a key.
 SELECT * FROM incident WHERE key = :key AND resolved_at IS NULL;
 
 -- name: live_of_service
--- The open incidents of a service.
-SELECT * FROM incident WHERE service = :service AND resolved_at IS NULL ORDER BY id;
+-- The open incidents of a service, not sorted.
+SELECT * FROM incident WHERE service = :service AND resolved_at IS NULL;
 
 -- name: latest
 -- The newest incident with a key, open or not.
