@@ -85,9 +85,9 @@ SELECT q.id, r.id AS busy FROM run q JOIN run r ON r.job = q.job AND r.state = '
    AND q.job IN (SELECT jsonb_array_elements_text(CAST(:jobs AS jsonb)));
 
 -- name: strangers
--- Runs that wait although nobody here knows their job.
+-- Runs that wait although nobody here knows their job; the list of states is that of the index run_live.
 SELECT * FROM run
- WHERE state = 'queued' AND created_at < :before AND (next_try_at IS NULL OR next_try_at < :before)
+ WHERE state = 'queued' AND state IN ('queued', 'running', 'parked') AND created_at < :before AND (next_try_at IS NULL OR next_try_at < :before)
    AND job NOT IN (SELECT value FROM json_each(:jobs));
 
 -- name: strangers (postgres)
@@ -159,9 +159,10 @@ UPDATE run SET state = 'queued', owner = NULL, fence = fence + 1, attempt = atte
  WHERE id = :id AND state = 'running' AND owner = :owner AND fence = :fence;
 
 -- name: orphans
--- Runs whose owner is no more.
+-- Runs whose owner is no more; the list of states is that of the index run_live, without which this reads every run.
 SELECT id FROM run
- WHERE state IN ('queued', 'running') AND owner IS NOT NULL AND owner NOT IN (SELECT id FROM node);
+ WHERE state IN ('queued', 'running', 'parked') AND state <> 'parked' AND owner IS NOT NULL
+   AND owner NOT IN (SELECT id FROM node);
 
 -- name: free
 -- Free an orphan: the next owner has a higher fence; the try does not count, for it did not end.
