@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mainstay.core.check import Result, Verdict
@@ -82,7 +82,7 @@ def run_of(now: float, id: str, job: str, state: RunState, *, error: str | None 
     return unit
 
 
-def schedule(now: float, job: str, spec: dict[str, object], missed: int = 0) -> Unit:
+def schedule(now: float, job: str, spec: Mapping[str, object], missed: int = 0) -> Unit:
     """A schedule that is due in an hour."""
     standing = schedules.Standing(
         job, now - 100, now + 3600, json.dumps(spec), missed, now if missed else None

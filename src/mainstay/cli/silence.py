@@ -56,7 +56,8 @@ def _begin(ctx: Context, args: argparse.Namespace) -> int:
     try:
         seconds = parse_duration(args.span)
     except ValueError as fault:
-        raise UsageError(str(fault)) from None
+        what, _, remedy = str(fault).partition("; ")
+        raise UsageError(what, hint=remedy or "like 30m or 2h") from None
     if not 0 < seconds <= LONGEST:
         raise UsageError(f"{args.span} is not a time to be silent", hint="between 1s and 31d")
     now, person = ctx.clock.now(), who()

@@ -5,8 +5,6 @@ not written for a while.
 """
 
 import argparse
-from dataclasses import asdict
-from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from mainstay.cli.context import Context
@@ -15,9 +13,8 @@ from mainstay.cli.output import Output, Text
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, count, latency, moment, span, zone_of
 from mainstay.readiness.setup import ServiceFacts, Setup
-from mainstay.store import meta, silences, status, views
+from mainstay.store import meta, status, views
 from mainstay.store.base import Row, Tx
-from mainstay.store.silences import Silence
 
 STALE = 60.0
 """Seconds after its last beat that the agent is taken for gone."""
@@ -34,7 +31,7 @@ class Seen(NamedTuple):
     backups: dict[str, Row]
     proofs: dict[str, Row]
     p95: dict[str, float]
-    silences: list[Silence]
+    silences: list[Row]
     healing_off: str | None
 
     @property
@@ -93,7 +90,7 @@ def look(tx: Tx, now: float) -> Seen:
         backups=views.last_backups(tx),
         proofs=views.last_proofs(tx),
         p95=status.p95(tx, now - HOUR),
-        silences=silences.active(tx, now),
+        silences=status.silences(tx, now),
         healing_off=meta.get(tx, meta.HEALING_OFF),
     )
 
@@ -168,7 +165,7 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
     bold = "alarm" if style == "alarm" else style
     wrote = "" if seen.stale else f"  (agent wrote {ago(seen.wrote_at, seen.now)})"
     out.print((setup.title, "bold"), "  ", (text, bold), (wrote, "dim"))
-    _switched_off(out, zone_of(ctx.outline().timezone), seen)
+    _switched_off(out, ctx.outline().timezone, seen)
     out.print("")
     if detailed:
         _checks(out, rows[0], seen)
@@ -183,13 +180,13 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
     _backups(out, setup, seen)
 
 
-def _switched_off(out: Output, zone: tzinfo, seen: Seen) -> None:
+def _switched_off(out: Output, timezone: str, seen: Seen) -> None:
     """Say what somebody has quietened on purpose, lest it be forgotten."""
     for silence in seen.silences:
-        what = "anything" if silence.service == silences.ALL else silence.service
-        why = f": {silence.why}" if silence.why else ""
-        until = moment(silence.until_at, zone, seen.now)
-        out.print((f"  nobody is told about {what} until {until} ({silence.who}{why})", "yellow"))
+        what = "anything" if silence["service"] == "*" else silence["service"]
+        why = f": {silence['why']}" if silence["why"] else ""
+        until = moment(silence["until_at"], zone_of(timezone), seen.now)
+        out.print((f"  nobody is told about {what} until {until} ({silence['who']}{why})", "yellow"))
     if seen.healing_off is not None:
         out.print((f"  healing is off: {seen.healing_off}", "yellow"))
 
@@ -263,7 +260,7 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
         "agent": {"wrote_at": seen.wrote_at, "stale": seen.stale},
         "services": rows,
         "incidents": [dict(incident) for incident in seen.incidents],
-        "silences": [asdict(silence) for silence in seen.silences],
+        "silences": [dict(silence) for silence in seen.silences],
         "healing_off": seen.healing_off,
         "backups": [
             {

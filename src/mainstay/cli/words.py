@@ -1,8 +1,11 @@
 """How moments and spans are said on a terminal."""
 
-from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING
 
 from mainstay.core.amounts import format_duration
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 _SIZES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
@@ -24,21 +27,25 @@ def ago(at: float | None, now: float) -> str:
     return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
-def moment(at: float | None, zone: tzinfo, now: float | None = None) -> str:
+def moment(at: float | None, zone: "tzinfo", now: float | None = None) -> str:
     """Say when something was, in a time zone; the year only when it is another one."""
     if at is None:
         return ""
+    from datetime import datetime
+
     when = datetime.fromtimestamp(at, zone)
     same_year = now is not None and datetime.fromtimestamp(now, zone).year == when.year
     return when.strftime("%d %b %H:%M" if same_year else "%d %b %Y %H:%M")
 
 
-def clock_time(at: float, zone: tzinfo) -> str:
+def clock_time(at: float, zone: "tzinfo") -> str:
     """Say the time of day to the second."""
+    from datetime import datetime
+
     return datetime.fromtimestamp(at, zone).strftime("%H:%M:%S")
 
 
-def zone_of(name: str) -> tzinfo:
+def zone_of(name: str) -> "tzinfo":
     """Give a time zone by its name, UTC when this machine does not know it."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -28,6 +28,11 @@ def schedules(tx: Tx) -> dict[str, Row]:
     return {row["job"]: row for row in tx.all("status.schedules")}
 
 
+def silences(tx: Tx, now: float) -> list[Row]:
+    """Give the silences that hold now; `*` is one of every service."""
+    return tx.all("silences.active", now=now)
+
+
 def like(tx: Tx, noun: str, part: str) -> list[Row]:
     """Give at most five `runs`, `incidents` or `backups` whose identifier is, begins or ends with `part`."""
     if not part.isalnum():
