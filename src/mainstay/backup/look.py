@@ -30,7 +30,9 @@ async def look(told_to: Narrator, dsn: Dsn, manifest: Manifest, major: int, comp
             await connection.execute("SELECT name::text FROM pg_available_extensions")
         ).fetchall()
         icu = await (
-            await connection.execute("SELECT FROM pg_collation WHERE collprovider = 'i' LIMIT 1")
+            await connection.execute(
+                "SELECT FROM pg_collation WHERE collprovider = 'i' AND collname ~ '-x-icu$' LIMIT 1"
+            )
         ).fetchall()
         roles = await (await connection.execute("SELECT rolname::text FROM pg_roles")).fetchall()
         listed = await list_tables(connection)
