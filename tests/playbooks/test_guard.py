@@ -32,6 +32,7 @@ def test_with_nothing_against_it_it_acts() -> None:
         ({"held": "stopped on purpose"}, Go.REFUSE, "somebody stopped api"),
         ({"missing": "there is no container api"}, Go.CALL, "there is no container api"),
         ({"silenced_until": NOW + 60}, Go.WAIT, "somebody works on it"),
+        ({"unsure": "no route"}, Go.WAIT, "nobody can say whether api still fails (no route)"),
         ({"failing": ["postgres"]}, Go.WAIT, "needs postgres, which fails too"),
         ({"actions": [NOW - 500, NOW - 300, NOW - 100]}, Go.CALL, "restarted 3 times within 10m"),
         ({"all_actions": [NOW - 60 * n for n in range(MOST_PER_HOUR)]}, Go.CALL, "something larger is wrong"),

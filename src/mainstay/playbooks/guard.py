@@ -45,6 +45,7 @@ class Situation:
     switched_off: str | None = None
     open: bool = True
     answers: bool = False
+    unsure: str | None = None
     held: str | None = None
     missing: str | None = None
     silenced_until: float | None = None
@@ -98,6 +99,13 @@ def _not_silenced(s: Situation) -> Decision | None:
     return Decision(Go.WAIT, f"{s.service} is silenced, so somebody works on it", again)
 
 
+def _known_to_fail(s: Situation) -> Decision | None:
+    if s.unsure is None:
+        return None
+    again = s.now + min(600.0, 15.0 * 2.0 ** min(s.waits, 6))
+    return Decision(Go.WAIT, f"nobody can say whether {s.service} still fails ({s.unsure})", again)
+
+
 def _dependencies(s: Situation) -> Decision | None:
     if not s.failing:
         return None
@@ -145,6 +153,7 @@ GUARDS: tuple[Guard, ...] = (
     _there,
     _not_held,
     _not_silenced,
+    _known_to_fail,
     _dependencies,
     _budget,
     _global_budget,

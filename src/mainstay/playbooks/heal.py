@@ -23,6 +23,8 @@ from mainstay.store.base import Store, Tx
 
 LOOK_EVERY = 0.5
 """Seconds between two looks whether a restart helped."""
+FRESH = 30.0
+"""Seconds for which a decision holds. A run that was interrupted for longer asks the guards again before it acts."""
 WHO = "mainstay"
 
 Probe = Callable[[str], Awaitable[Sequence[Result]]]
@@ -110,7 +112,9 @@ class Heal(Job, type="heal"):
         decided = await run.step("decide", lambda: _decide(ports, target, task, run))
         if decided["go"] != Go.ACT:
             return Outcome(decided["reason"], {"acted": False})
-        acted = await run.step("act", lambda: _act(ports, target, task, decided["reason"], run))
+        acted = await run.step("act", lambda: _act(ports, target, task, decided, run))
+        if acted.get("not_done"):
+            return Outcome(acted["not_done"], {"acted": False})
         confirmed = await run.step("confirm", lambda: _confirm(ports, target, task, acted, run))
         words = await run.step("conclude", lambda: _conclude(ports, target, task, acted, confirmed))
         return Outcome(words, {"acted": True, "confirmed": confirmed["ok"], "seconds": confirmed["seconds"]})
@@ -123,12 +127,17 @@ async def plan(ports: HealPorts, service: str) -> Plan:
     return Plan(service, await target.control.state(), decide(situation))
 
 
-async def _decide(ports: HealPorts, target: HealTarget, task: Task, run: RunContext) -> dict[str, Any]:
-    look = task.attempt > 1 or task.waits > 0
-    decision = decide(await _situation(ports, target, task, look=look and task.by is None))
+async def _decide(
+    ports: HealPorts, target: HealTarget, task: Task, run: RunContext, *, again: bool = False
+) -> dict[str, Any]:
+    look = again or task.attempt > 1 or task.waits > 0
+    if again and task.by is not None:
+        decision = Decision(Go.REFUSE, f"{task.by} asked for it a while ago; ask again if it is still wanted")
+    else:
+        decision = decide(await _situation(ports, target, task, look=look and task.by is None))
     run.log(f"{decision.go}: {decision.reason}")
     await ports.store.write(lambda tx: _note_decision(tx, ports, task, decision))
-    return {"go": decision.go.value, "reason": decision.reason}
+    return {"go": decision.go.value, "reason": decision.reason, "at": ports.clock.now()}
 
 
 async def _situation(ports: HealPorts, target: HealTarget, task: Task, *, look: bool) -> Situation:
@@ -137,7 +146,7 @@ async def _situation(ports: HealPorts, target: HealTarget, task: Task, *, look: 
     failing = (
         [name for name in target.depends_on if await _fails(ports, name)] if task.by is None or look else []
     )
-    answers = look and not await _fails(ports, task.service)
+    asked = await ports.probe(task.service) if look else ()
     by_person = task.by is not None and not look
 
     def read(tx: Tx) -> Situation:
@@ -150,7 +159,8 @@ async def _situation(ports: HealPorts, target: HealTarget, task: Task, *, look: 
             settings=target.settings.restart,
             switched_off=switch.off_since(tx),
             open=incident is None or incident.state is not IncidentState.RESOLVED,
-            answers=answers,
+            answers=_answers(asked),
+            unsure=_unsure(asked),
             held=state.detail if state.held and not by_person else None,
             missing=state.detail if state.state is Standing.MISSING else None,
             silenced_until=max((silence.until_at for silence in covering), default=None),
@@ -178,6 +188,18 @@ async def _fails(ports: HealPorts, service: str) -> bool:
     return any(result.verdict is Verdict.FAIL for result in await ports.probe(service))
 
 
+def _answers(asked: Sequence[Result]) -> bool:
+    """Whether it was seen to work: a warning is an answer, a check that could not find out is none."""
+    return bool(asked) and all(result.verdict in (Verdict.OK, Verdict.WARN) for result in asked)
+
+
+def _unsure(asked: Sequence[Result]) -> str | None:
+    """Why nobody can say whether it works; None when it fails or answers."""
+    if any(result.verdict is Verdict.FAIL for result in asked):
+        return None
+    return next((result.detail for result in asked if result.verdict is Verdict.UNKNOWN), None)
+
+
 def _note_decision(tx: Tx, ports: HealPorts, task: Task, decision: Decision) -> None:
     if decision.go is Go.ACT or task.incident is None:
         return
@@ -192,10 +214,14 @@ def _note_decision(tx: Tx, ports: HealPorts, task: Task, decision: Decision) -> 
 
 
 async def _act(
-    ports: HealPorts, target: HealTarget, task: Task, reason: str, run: RunContext
+    ports: HealPorts, target: HealTarget, task: Task, decided: Mapping[str, Any], run: RunContext
 ) -> dict[str, Any]:
+    if not 0 <= ports.clock.now() - decided.get("at", 0.0) <= FRESH:
+        decided = await _decide(ports, target, task, run, again=True)
+        if decided["go"] != Go.ACT:
+            return {"not_done": decided["reason"]}
     # Written before it is done: an attempt that dies half way has to count.
-    await ports.store.write(lambda tx: _note_action(tx, ports, task, reason))
+    await ports.store.write(lambda tx: _note_action(tx, ports, task, decided["reason"]))
     crash.point("heal.announced")
     began = ports.clock.monotonic()
     run.log(f"restarting {task.service}")
@@ -234,9 +260,9 @@ async def _confirm(
     good, last = 0, "no check was asked"
     while acted["error"] is None and ports.clock.monotonic() - began < within:
         results = await ports.probe(task.service)
-        bad = [result for result in results if result.verdict is not Verdict.OK]
-        good = 0 if bad else good + 1
-        last = f"{bad[0].check}: {bad[0].detail}" if bad else "every check is good"
+        bad = [result for result in results if result.verdict not in (Verdict.OK, Verdict.WARN)]
+        good = good + 1 if _answers(results) else 0
+        last = f"{bad[0].check}: {bad[0].detail}" if bad else "no check fails"
         run.progress("confirming", good, wanted, "good answers")
         if good >= wanted:
             break
