@@ -19,10 +19,13 @@ from mainstay.web.plan import Plan
 from tests.servers.browser import chromium
 from tests.web.addresses import addresses
 from tests.web.booted import Booted, booted, make_past
+from tools.png import shrink
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+PICTURES: tuple[tuple[Scheme, str], ...] = (("light", "overview.png"), ("dark", "overview-dark.png"))
 DESK = ViewportSize(width=1360, height=900)
+PAPER = ViewportSize(width=1280, height=960)
 PHONE = ViewportSize(width=360, height=780)
 
 
@@ -81,6 +84,23 @@ async def login_page(browser: Browser, site: Booted, target: Path, scheme: Schem
     await context.close()
 
 
+async def documents(target: Path) -> None:
+    """The pictures in README and documents: the overview, light and dark, small."""
+    with tempfile.TemporaryDirectory() as directory:
+        past = await make_past(Path(directory))
+        async with chromium() as browser, booted(Path(directory, "full"), past=past) as site:
+            for scheme, name in PICTURES:
+                context = await browser.new_context(color_scheme=scheme, viewport=PAPER)
+                await enter(context, site)
+                page = await context.new_page()
+                await page.clock.set_fixed_time(site.clock.now())
+                await page.goto(site.url)
+                await page.evaluate("document.fonts.ready")
+                await page.screenshot(path=target / name)
+                print(f"{name}: {shrink(target / name)} bytes")
+                await context.close()
+
+
 async def main(target: Path, names: list[str]) -> None:
     """Boot, look, write."""
     with tempfile.TemporaryDirectory() as directory:
@@ -96,7 +116,7 @@ async def main(target: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: tools/screenshots.py DIRECTORY [PAGE ...]")
-    where = Path(sys.argv[1])
+        sys.exit("usage: tools/screenshots.py DIRECTORY [PAGE ...] | --docs")
+    where = Path("docs/images" if sys.argv[1] == "--docs" else sys.argv[1])
     where.mkdir(parents=True, exist_ok=True)
-    asyncio.run(main(where, sys.argv[2:]))
+    asyncio.run(documents(where) if sys.argv[1] == "--docs" else main(where, sys.argv[2:]))

@@ -124,15 +124,21 @@ async def make_past(directory: Path, *, hostile: bool = False) -> Past:
 
 @asynccontextmanager
 async def booted(
-    directory: Path, *, past: Past | None = None, plan: Plan | None = None, **settings: Any
+    directory: Path,
+    *,
+    past: Past | None = None,
+    plan: Plan | None = None,
+    journal: str | None = None,
+    now: float | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Booted]:
     """Run the dashboard, with a past or on an empty journal. The clock stands still until a test moves it."""
     directory.mkdir(parents=True, exist_ok=True)
     if past:
         shutil.copy(past.journal, directory / "journal.db")
-    clock = FakeClock(past.now if past else time.time())
+    clock = FakeClock(past.now if past else now or time.time())
     plan = plan or company()
-    store = await open_store(f"sqlite:///{directory}/journal.db", clock)
+    store = await open_store(journal or f"sqlite:///{directory}/journal.db", clock)
     options = WebSettings(listen="127.0.0.1:0", **settings)
     password = await store.write(lambda tx: accounts.ensure_admin(tx, clock.now()))
     assert password

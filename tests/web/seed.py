@@ -21,7 +21,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NODE = "0seednode"
 LATENCY = {
     "http": 0.084,
-    "tls": 0.031,
+    "certificate": 0.031,
     "tcp": 0.004,
     "postgres": 0.006,
     "redis": 0.0011,
@@ -32,7 +32,7 @@ Act = tuple[float, Callable[[Tx], None]]
 
 OK = {
     "http": "200 in 84ms",
-    "tls": "the certificate of api.example.com is valid for 61d, until 22 Jan 2027",
+    "certificate": "the certificate of api.example.com is valid for 61d, until 22 Jan 2027",
     "tcp": "answers in 4.1ms",
     "postgres": "SELECT 1 in 5.8ms, 41 of 200 connections are in use (20.5%)",
     "redis": "PONG in 1.1ms, 212 MB of 1.0 GB are in use (21%)",
@@ -48,7 +48,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "tls": 0.0192,
         "first_byte": 0.0581,
     },
-    "tls": {"days_left": 61.2, "issuer": "R11", "names": "api.example.com"},
+    "certificate": {"days_left": 61.2, "issuer": "R11", "names": "api.example.com"},
     "postgres": {"version": "16.4", "role": "primary", "connections": 41, "connections_limit": 200},
     "disk": {"used_percent": 46.0, "inodes_percent": 11.2, "free": 108_000_000_000},
 }
@@ -172,7 +172,7 @@ def _answer(service: str, check: str, at: float, now: float, dice: random.Random
             "86 % used, 28 GB free: more than 85 %",
             {"used_percent": 86.0, "inodes_percent": 14.0},
         )
-    if check == "nginx/tls":
+    if check == "nginx/certificate":
         facts = {**facts, "days_left": 12.4, "names": "example.com"}
         detail = "the certificate of example.com is valid for 12d 9h, until 5 Dec 2026"
     if hostile:

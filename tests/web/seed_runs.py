@@ -158,7 +158,7 @@ def _live(now: float, hostile: bool) -> Callable[[Tx], None]:
                 "label": "dumping public.ir_attachment",
                 "done": 241_000_000,
                 "total": 389_000_000,
-                "unit": "B",
+                "unit": "bytes",
                 "at": now,
             },
         )

@@ -88,7 +88,7 @@ async def test_jobs_runs_and_running_one(site: Booted, client: Client) -> None:
     running = (await addresses(site))["run"]
     found = await get(client, running)
     assert found["steps"][0]["name"] == "check"
-    assert found["progress"]["unit"] == "B"
+    assert found["progress"]["unit"] == "bytes"
     assert found["log"][0]["seq"] == 1
     await get(client, "/runs/none", 404)
 

@@ -45,7 +45,7 @@ async def test_metrics_tell_the_journals_truth(site: Booted, client: Client) -> 
     assert found["mainstay_check_up", api] == 0
     assert found["mainstay_check_state", (*api[:1], api[1], ("state", "fail"))] == 1
     assert found["mainstay_check_up", (("check", "redis"), ("service", "redis"))] == 1
-    assert found["mainstay_check_certificate_days", (("check", "tls"), ("service", "nginx"))] == 12.4
+    assert found["mainstay_check_certificate_days", (("check", "certificate"), ("service", "nginx"))] == 12.4
     assert found["mainstay_incidents_open", (("severity", "critical"),)] == 1
     assert found["mainstay_incidents_open", (("severity", "info"),)] == 0
     assert found["mainstay_backup_proven_rows", (("database", "odoo_prod"),)] == 18_204_551

@@ -59,7 +59,11 @@ class CountingTx:
 def company(many: int) -> Plan:
     """So many services with a check each."""
     services = tuple(
-        ServicePlan(f"s{number}", f"Service {number}", checks=(CheckPlan(f"s{number}/http", "http", "https://example.com/", 10),))
+        ServicePlan(
+            f"s{number}",
+            f"Service {number}",
+            checks=(CheckPlan(f"s{number}/http", "http", "https://example.com/", 10),),
+        )
         for number in range(many)
     )
     return Plan("big", services=services)
@@ -80,7 +84,9 @@ async def fill(site: Booted, plan: Plan) -> None:
     """Every check has answered for two hours."""
     now = site.clock.now()
     checks = [service.checks[0].id for service in plan.services]
-    fine = [Result(check, check.partition("/")[0], Verdict.OK, "200 in 84ms", now - 1, 0.084) for check in checks]
+    fine = [
+        Result(check, check.partition("/")[0], Verdict.OK, "200 in 84ms", now - 1, 0.084) for check in checks
+    ]
 
     def unit(tx: Tx) -> None:
         tx.many("results.sample", samples(checks, now))

@@ -5,7 +5,7 @@ SELECT
     (SELECT count(*) FROM incident WHERE resolved_at IS NULL AND state = 'open') AS unseen_incidents,
     (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND refused_at IS NULL) AS owed,
     (SELECT min(owed_at) FROM outbox WHERE sent_at IS NULL AND refused_at IS NULL) AS owed_since,
-    (SELECT max(beat_at) FROM node) AS beat_at,
+    (SELECT max(beat_at) FROM node WHERE role = 'agent') AS beat_at,
     (SELECT max(at) FROM check_state) AS measured_at;
 
 -- name: service_states

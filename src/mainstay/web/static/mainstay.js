@@ -8,7 +8,7 @@
 
   // --- live updates: the journal's topics by server-sent events, else by asking every ten seconds ------------------
 
-  const PAUSE = { results: 3000 }; // answers come all the time; everything else is shown at once
+  const PAUSE = { results: 3000, log: 1000 }; // answers come all the time; everything else is shown at once
   const POLL = 10000;
   let due = 0, timer = null, stream = null, lost = null;
 
