@@ -30,7 +30,7 @@ class Secrets:
         """Give the value and, in words, where it was found."""
         variable = f"MAINSTAY_{name.upper()}"
         directory = self.environ.get("CREDENTIALS_DIRECTORY")
-        if directory and (path := Path(directory) / name).exists():
+        if directory and _is_there(path := Path(directory) / name):
             return self._read(name, path), str(path)
         if named := self.environ.get(f"{variable}_FILE"):
             return self._read(name, Path(named)), named
@@ -69,3 +69,11 @@ class Secrets:
         if mode & stat.S_IROTH and path not in self._warned:
             self._warned.add(path)
             self.warn(f"everybody on this machine can read secret {name} (hint: chmod 600 {path})")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something to read; what may not even be looked at is there, and reading it says why not."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
