@@ -19,6 +19,8 @@ PLUS = b"SCRAM-SHA-256-PLUS"
 AT_ONCE = 1 << 18
 SOCKET = ".s.PGSQL.5432"
 HOME = Path("~/.postgresql")
+GOODBYE = 5.0
+"""Seconds in which the other side may answer the end of a TLS connection."""
 
 
 @asynccontextmanager
@@ -100,7 +102,7 @@ class Forwarder:
             try:
                 await self._pass(reader, writer)
             finally:
-                writer.close()
+                await _hang_up(writer)
 
     async def close(self) -> None:
         """End what is still open."""
@@ -121,7 +123,7 @@ class Forwarder:
                 there.cancel()
                 await asyncio.gather(there, return_exceptions=True)
         finally:
-            far_writer.close()
+            await _hang_up(far_writer)
 
     async def _dial(self) -> tuple[StreamReader, StreamWriter]:
         if self._direct:
@@ -135,9 +137,20 @@ class Forwarder:
                 raise ConnectionError("the server does not speak TLS")
             await writer.start_tls(self._tls, server_hostname=self._host)
         except BaseException:
-            writer.close()
+            writer.transport.abort()
+            await _hang_up(writer)
             raise
         return reader, writer
+
+
+async def _hang_up(writer: StreamWriter) -> None:
+    """Close a connection when everything was sent, or after a while."""
+    writer.close()
+    try:
+        async with asyncio.timeout(GOODBYE):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
 
 
 async def _startup(reader: StreamReader, writer: StreamWriter) -> bytes:
