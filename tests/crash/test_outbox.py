@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from tests.crash.offices import DEADLINE, Offices, offices, without_repeats
 from tests.helpers import eventually
 from tests.journals import Journal, journal
-from tests.servers.recorder import Recorder
+from tests.servers.process import Engine
+from tests.servers.recorder import Answer, Behaviour, Drop, Hang, Recorder
 
 __all__ = ["journal"]
 
@@ -58,28 +60,16 @@ async def test_killed_again_and_again_while_the_provider_is_in_trouble(office: O
     chance = random.Random(seed)
     verdicts = ["fail", "ok", "ok"] * 8
     for _ in range(12):
-        trouble = chance.choice(
-            [
-                office.provider.hang,
-                office.provider.drop,
-                lambda times: office.provider.answer(503, times=times),
-            ]
-        )
-        trouble(times=1)
+        trouble: list[Behaviour] = [Hang(), Drop(), Answer(503)]
+        office.provider.behave(chance.choice(trouble), times=1)
         office.provider.answer(200, times=2)
     kills = 0
     while verdicts:
         some, verdicts = verdicts[:6], verdicts[6:]
         engine = office.start(*some, send_while_feeding=True)
-        eventually(lambda engine=engine: "fed" in engine.said() or not engine.alive(), DEADLINE)
-        seen = len(office.provider.requests)
-        more = chance.randrange(3)
-        eventually(
-            lambda engine=engine, goal=seen + more: (
-                len(office.provider.requests) >= goal or not engine.alive()
-            ),
-            DEADLINE,
-        )
+        _see(engine, lambda said: "fed" in said)
+        goal = len(office.provider.requests) + chance.randrange(3)
+        _see(engine, partial(_requested, office, goal))
         if engine.alive():
             engine.process.send_signal(signal.SIGKILL)
             kills += 1
@@ -93,3 +83,12 @@ async def test_killed_again_and_again_while_the_provider_is_in_trouble(office: O
     assert without_repeats(office.keys()) == [row.id for row in owed if row.channel == "hook"]
     # A message is sent once more for each death at most, and for each answer that never came.
     assert len(office.keys()) - 16 <= kills
+
+
+def _see(engine: Engine, seen: Callable[[str], bool]) -> None:
+    """Wait until it has come so far, or is dead."""
+    eventually(lambda: seen(engine.said()) or not engine.alive(), DEADLINE)
+
+
+def _requested(office: Offices, goal: int, said: str) -> bool:
+    return len(office.provider.requests) >= goal

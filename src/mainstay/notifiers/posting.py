@@ -56,13 +56,13 @@ async def post(
             status = answer.status
     except TimeoutError:
         raise NotifyError(f"{who} did not answer within {timeout:g} s") from None
+    except aiohttp.ClientConnectorCertificateError as fault:  # which is a ValueError too
+        reason = getattr(fault.certificate_error, "verify_message", "") or "it is not trusted"
+        raise NotifyError(f"{who} showed a certificate that does not hold: {reason}") from None
     except (aiohttp.InvalidURL, ValueError):
         raise NotifyError(
             f"the URL of {who} is not a URL", hint="correct the configuration or the secret"
         ) from None
-    except aiohttp.ClientConnectorCertificateError as fault:
-        reason = getattr(fault.certificate_error, "verify_message", "") or "it is not trusted"
-        raise NotifyError(f"{who} showed a certificate that does not hold: {reason}") from None
     except (aiohttp.ClientError, OSError) as fault:
         raise NotifyError(f"{who} cannot be reached: {_reason(fault)}") from None
     if 200 <= status < 300:
