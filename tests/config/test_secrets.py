@@ -76,5 +76,5 @@ def test_a_file_that_everybody_reads_is_warned_of_once(tmp_path: Path) -> None:
 
 def test_a_place_that_may_not_even_be_looked_at_is_a_fault_with_a_remedy(tmp_path: Path) -> None:
     # The system refuses the look with an error, as it does in a directory of another account.
-    with pytest.raises(LookupError, match="cannot be read from .*: file name too long"):
+    with pytest.raises(LookupError, match=r"cannot be read from .*: file name too long"):
         Secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)})("x" * 300)
