@@ -2,7 +2,7 @@
 
     python -m tests.engine.agent '{"url": ..., "state": ..., "host": ..., "dir": ...}'
 
-Its jobs write a line `STEP RUN PID` into `DIR/did` when a step begins and `STEP! RUN PID` when its work is finished,
+Its jobs write a line `STEP RUN PID TIME` into `DIR/did` when a step begins and `STEP! ...` when its work is finished,
 and wait in a step for as long as the file `DIR/hold-STEP` is there.
 """
 
@@ -36,19 +36,19 @@ class Diary(Job):
         for name in self.steps:
             await run.step(name, partial(self.act, run, name))
             run.log(f"{name} is kept")
-        self.note(f"end {run.id}")
+        self.note(run, "end")
         return Outcome("written down")
 
     async def act(self, run: RunContext, name: str) -> int:
-        self.note(f"{name} {run.id}")
+        self.note(run, name)
         while (Path(self.directory) / f"hold-{name}").exists():
             await run.sleep(0.002)
-        self.note(f"{name}! {run.id}")
+        self.note(run, f"{name}!")
         return os.getpid()
 
-    def note(self, what: str) -> None:
+    def note(self, run: RunContext, what: str) -> None:
         with (Path(self.directory) / "did").open("a") as diary:
-            diary.write(f"{what} {os.getpid()}\n")
+            diary.write(f"{what} {run.id} {os.getpid()} {run.now():.6f}\n")
 
 
 async def serve(options: dict[str, Any]) -> None:

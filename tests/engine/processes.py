@@ -52,7 +52,7 @@ class Yard:
         (self.directory / f"hold-{step}").unlink()
 
     def did(self) -> list[list[str]]:
-        """What was written down: [step, run, pid]; a trailing `!` at the step says that its work was finished."""
+        """What was written down: [step, run, pid, time]; a trailing `!` at the step says that its work was finished."""
         path = self.directory / "did"
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 

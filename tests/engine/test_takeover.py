@@ -124,4 +124,4 @@ async def test_a_node_that_was_robbed_joins_again_and_works_on(processes: Yard, 
     processes.thaw(first)
     processes.let_go("b")
     await done(journal)
-    assert processes.did()[-1] == ["end", processes.did()[-1][1], str(first.pid)]
+    assert (processes.did()[-1][0], processes.did()[-1][2]) == ("end", str(first.pid))

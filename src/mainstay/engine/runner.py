@@ -81,7 +81,8 @@ class Runner:
         self._active: dict[str, Context] = {}
         self._tries: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        node.listen(self._wake.set)
+        self._hurry = False
+        node.listen(self._hear_of_death)
 
     async def serve(self) -> None:
         """Take runs as they become due, until `stop`."""
@@ -149,6 +150,10 @@ class Runner:
             everything.cancel()
             timer.cancel()
 
+    def _hear_of_death(self) -> None:
+        self._hurry = True
+        self._wake.set()
+
     def _begin(self) -> None:
         if not self._loops:
             self._loops = [asyncio.create_task(self._rounds()), asyncio.create_task(self._signals())]
@@ -176,6 +181,11 @@ class Runner:
         known = dict(self._active)
         names = list(self.jobs)
         free = self._max_parallel - len(known) if self._serving else 0
+        if self._hurry and free > 0:
+            # Somebody died: look for the work that is free now before anything else.
+            self._hurry = False
+            await self._claim(free, tidy=False)
+            return 0.0
 
         def look(tx: Tx) -> tuple[set[tuple[str, int]], float | None, bool]:
             now = self._clock.now()
@@ -186,13 +196,15 @@ class Runner:
         await self._see_to(owned, known)
         now = self._clock.now()
         if untidy or (at is not None and at <= now):
-            begun = await self._store.write(lambda tx: self._claim(tx, free))
-            for one in begun:
-                _ = self._spawn(one)
-            if begun:
-                self._wake.set()
-            return None
+            return 0.0 if await self._claim(free, tidy=untidy) else None
         return None if at is None else at - now
+
+    async def _claim(self, free: int, *, tidy: bool) -> int:
+        """Take what may start and start it; gives how many."""
+        begun = await self._store.write(lambda tx: self._tidy_and_take(tx, free, tidy))
+        for one in begun:
+            _ = self._spawn(one)
+        return len(begun)
 
     async def _see_to(self, owned: set[tuple[str, int]], known: Mapping[str, Context]) -> None:
         for context in known.values():
@@ -214,18 +226,23 @@ class Runner:
             runs.left_out(tx, self._skipping(), now) or runs.strangers(tx, self.jobs, now - STRANGE_AFTER)
         )
 
-    def _claim(self, tx: Tx, free: int) -> list[Begun]:
+    def _tidy_and_take(self, tx: Tx, free: int, tidy: bool) -> list[Begun]:
         now = self._clock.now()
+        if tidy:
+            self._tidy(tx, now)
+        taken = runs.claim(tx, self.node.id, self.jobs, now, free) if free > 0 and not self._stopping else []
+        if taken:
+            tx.signal("runs")
+        return [begun for run in taken if (begun := self._open(tx, run)) is not None]
+
+    def _tidy(self, tx: Tx, now: float) -> None:
         for run_id, busy in runs.left_out(tx, self._skipping(), now):
             self._leave_out(tx, run_id, busy)
         for stranger in runs.strangers(tx, self.jobs, now - STRANGE_AFTER):
             error = f"the job {stranger.job} is not in the configuration any more"
             if runs.close(tx, stranger.id, RunState.PARKED, now, error=error):
+                tx.signal("runs")
                 self._tell(tx, runs.require(tx, stranger.id))
-        taken = runs.claim(tx, self.node.id, self.jobs, now, free) if not self._stopping else []
-        if taken:
-            tx.signal("runs")
-        return [begun for run in taken if (begun := self._open(tx, run)) is not None]
 
     def _skipping(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.overlap == "skip"]
@@ -253,7 +270,7 @@ class Runner:
         """Compare the plan that the run began with and today's; None when it cannot go on."""
         steps = tuple(self.jobs[run.job].steps)
         memo = runs.steps(tx, run.id)
-        if (deaths := runs.deaths(tx, run.id)) >= DEATHS:
+        if run.fence > DEATHS and (deaths := runs.deaths(tx, run.id)) >= DEATHS:
             error = f"given up: {deaths} processes died while they ran it"
             self._end(tx, run, Ending(RunState.FAILED, error))
             return None

@@ -147,6 +147,9 @@ def keep_step(tx: Tx, run: Run, name: str, started_at: float, finished_at: float
 
 def add_lines(tx: Tx, run_id: str, lines: Iterable[tuple[float, str]]) -> None:
     """Add (time, line) pairs to the log; the caller holds the run."""
+    lines = list(lines)
+    if not lines:
+        return
     row = tx.one("runs.last_line", run=run_id)
     seq = int(row["seq"]) if row else 0
     numbered = [
