@@ -83,7 +83,7 @@ async def test_mail_goes_only_to_a_server_that_shows_who_it_is(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"), [({}, "self-signed certificate"), ({"left": timedelta(hours=-1)}, "certificate")]
+    ("wrong", "words"), [({}, "local issuer"), ({"left": timedelta(hours=-1)}, "certificate")]
 )
 async def test_a_post_goes_only_to_a_provider_that_shows_who_it_is(
     authority: Authority, wrong: dict[str, timedelta], words: str
