@@ -32,6 +32,8 @@ FAILING_AFTER = 120.0
 """A channel that takes nothing for so long is a condition, told through the other channels."""
 GRACE = 2.0
 """Beyond a notifier's own time-out, in seconds."""
+BROKEN_AFTER = 10
+"""Attempts after which a message that breaks the notifier itself is refused: those behind it must not wait for ever."""
 IDLE = 30.0
 CLAIM_LOOK = 0.5
 """Seconds between two looks at a message that another node is sending: if that node dies, its claim is gone at once."""
@@ -132,14 +134,14 @@ class Sender:
             await self._clock.sleep(CLAIM_LOOK)
             return False
         crash.point("outbox.claimed")
-        delivery = await self._deliver(mine.message)
+        delivery = await self._deliver(mine.message, mine.attempts)
         if delivery.error is None:
             crash.point("outbox.sent")
         await self._store.write(partial(self._keep, owed=mine, delivery=delivery))
         crash.point("outbox.kept")
         return delivery.error is None or delivery.error.permanent
 
-    async def _deliver(self, message: Message) -> Delivery:
+    async def _deliver(self, message: Message, attempt: int) -> Delivery:
         try:
             with self._clock.busy():
                 async with asyncio.timeout(self.notifier.timeout + GRACE):
@@ -151,7 +153,8 @@ class Sender:
             return Delivery(error=NotifyError(f"no answer within {waited}"))
         except Exception as fault:
             log.exception("the notifier %s broke", self.name)
-            return Delivery(error=NotifyError(f"the notifier broke: {type(fault).__name__}: {fault}"))
+            words = f"the notifier broke: {type(fault).__name__}: {fault}"
+            return Delivery(error=NotifyError(words, permanent=attempt >= BROKEN_AFTER))
 
     def _keep(self, tx: Tx, owed: Owed, delivery: Delivery) -> None:
         now = self._clock.now()

@@ -51,12 +51,12 @@ def recent(tx: Tx, limit: int = 50) -> list[Incident]:
 
 def put(tx: Tx, incident: Incident) -> None:
     """Write an incident as it is now."""
-    tx.run("incidents.put", **{**asdict(incident), "facts": json.dumps(incident.facts)})
+    tx.run("incidents.put", **{**asdict(incident), "facts": json.dumps(incident.facts, ensure_ascii=False)})
 
 
 def add_event(tx: Tx, event: Event) -> None:
     """Add a line to a timeline."""
-    tx.run("incidents.add_event", **{**asdict(event), "facts": json.dumps(event.facts)})
+    tx.run("incidents.add_event", **{**asdict(event), "facts": json.dumps(event.facts, ensure_ascii=False)})
 
 
 def events(tx: Tx, incident: str) -> list[Event]:

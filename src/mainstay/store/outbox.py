@@ -51,7 +51,8 @@ def owe(tx: Tx, channel: str, message: Message, now: float) -> None:
         id=message.key,
         channel=channel,
         incident=message.thread,
-        message=json.dumps(asdict(message)),
+        # Not in ASCII: an escaped half of a pair would come back as text that no channel can be sent.
+        message=json.dumps(asdict(message), ensure_ascii=False),
         event_at=message.event_at,
         owed_at=now,
     )
