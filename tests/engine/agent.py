@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,10 @@ async def serve(options: dict[str, Any]) -> None:
     for number in range(options.get("enqueue", 0)):
         key, now = f"diary@{number}", clock.now()
         await store.write(partial(enqueue, job="diary", key=key, due_at=now, now=now))
+    if options.get("child"):
+        # A careless child: it inherits whatever may be inherited.
+        child = subprocess.Popen(["sleep", "60"], close_fds=False)
+        print("child", child.pid, flush=True)
     print("ready", node.id, flush=True)
     if job := options.get("run_now"):
         run = await runner.run_now(job)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.helpers import aeventually, eventually
 from tests.journals import Journal
 
 LEASE = 4.0
+across = pytest.mark.parametrize("journal", ["postgres"], indirect=True)
 
 
 @pytest.fixture
@@ -52,6 +55,33 @@ async def test_a_killed_process_is_followed_after_its_last_finished_step(
     assert took < 2
 
 
+async def test_a_child_that_lives_on_does_not_keep_its_dead_owner_alive(
+    processes: Yard, journal: Journal
+) -> None:
+    processes.hold("b")
+    first = processes.start(enqueue=1, child=True)
+    child = int(first.said().split("child ")[1].split()[0])
+    try:
+        processes.reached("b")
+        processes.start()
+        first.kill()
+        processes.reached("b", 2)
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+async def test_a_lease_outlives_a_freeze_and_not_a_death(processes: Yard) -> None:
+    first = processes.start(lease="checks")
+    eventually(lambda: "held 1" in first.said(), DEADLINE)
+    second = processes.start(lease="checks")
+    processes.freeze(first)
+    with pytest.raises(AssertionError):
+        eventually(lambda: "held" in second.said(), LEASE + 1)
+    first.kill()
+    eventually(lambda: "held 2" in second.said(), DEADLINE)
+
+
 async def test_a_killed_process_is_followed_by_its_own_successor(processes: Yard, journal: Journal) -> None:
     processes.hold("b")
     first = processes.start(enqueue=1)
@@ -78,6 +108,7 @@ async def test_a_frozen_process_is_never_robbed_on_its_own_host(processes: Yard,
     assert {entry[2] for entry in processes.did()} == {str(first.pid)}
 
 
+@across
 async def test_a_killed_process_is_followed_across_hosts(processes: Yard, journal: Journal) -> None:
     processes.hold("b")
     first = processes.start(host="north", enqueue=1)
@@ -94,6 +125,7 @@ async def test_a_killed_process_is_followed_across_hosts(processes: Yard, journa
     assert LEASE - 1.1 < took < 2 * LEASE
 
 
+@across
 async def test_a_frozen_process_is_robbed_across_hosts_and_gives_up_when_it_wakes(
     processes: Yard, journal: Journal
 ) -> None:
@@ -113,6 +145,7 @@ async def test_a_frozen_process_is_robbed_across_hosts_and_gives_up_when_it_wake
     assert first.alive()
 
 
+@across
 async def test_a_node_that_was_robbed_joins_again_and_works_on(processes: Yard, journal: Journal) -> None:
     processes.hold("b")
     first = processes.start(host="north", enqueue=1)
