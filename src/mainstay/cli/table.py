@@ -23,9 +23,9 @@ class Column(NamedTuple):
 def show(out: Output, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], indent: str = "  ") -> None:
     """Print a table; nothing for no rows. Columns that are empty in every row are left out."""
     cells = [[_text(cell) for cell in row] for row in rows]
-    if not cells:
-        return
     used = [index for index, _ in enumerate(columns) if any(row[index][0] for row in cells)]
+    if not used:
+        return
     columns = [columns[index] for index in used]
     cells = [[row[index] for index in used] for row in cells]
     widths = _widths(columns, cells, out.width, len(indent))

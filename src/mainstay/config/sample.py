@@ -39,7 +39,10 @@ OFFSITE = """\
 
 def write(found: Found, timezone: str) -> str:
     """Give the text of a configuration that is valid as it is."""
-    parts = [HEAD.format(name=identifier(found.host) or "company", timezone=timezone), "\nservices:\n"]
+    parts = [
+        HEAD.format(name=quoted(identifier(found.host) or "company"), timezone=timezone),
+        "\nservices:\n",
+    ]
     used: set[str] = set()
     for section in (_postgres, _redis, _containers, _sites, _units, _machine):
         parts += [f"{line}\n" for line in section(found, used)]
@@ -67,9 +70,24 @@ def _numbered(name: str) -> Iterator[str]:
 
 def quoted(text: str) -> str:
     """Write a text so that YAML reads it as that text."""
-    return (
-        text if PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null") else json.dumps(text)
-    )
+    if PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null"):
+        return text
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
+
+
+def _key(name: str, used: set[str]) -> str:
+    return quoted(identifier(name, used))
+
+
+def _remark(text: str) -> str:
+    """Write a text into a comment."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def _dsn(server: Postgres, database: str) -> str:
@@ -81,7 +99,7 @@ def _dsn(server: Postgres, database: str) -> str:
 
 def _postgres(found: Found, used: set[str]) -> Iterator[str]:
     for server in found.postgres:
-        name = identifier("postgres" if server.port == 5432 else f"postgres-{server.port}", used)
+        name = _key("postgres" if server.port == 5432 else f"postgres-{server.port}", used)
         yield f"  {name}:"
         yield "    title: PostgreSQL"
         yield "    critical: true"
@@ -95,15 +113,15 @@ def _postgres(found: Found, used: set[str]) -> Iterator[str]:
 
 def _redis(found: Found, used: set[str]) -> Iterator[str]:
     for url in found.redis:
-        yield f"  {identifier('redis', used)}:"
+        yield f"  {_key('redis', used)}:"
         yield f"    checks: [{{redis: {quoted(url)}}}]"
 
 
 def _containers(found: Found, used: set[str]) -> Iterator[str]:
     for container in found.containers:
-        yield f"  {identifier(container.name, used)}:"
-        yield f"    # image {container.image}"
-        yield f"    runs_on: docker:{container.name}"
+        yield f"  {_key(container.name, used)}:"
+        yield f"    # image {_remark(container.image)}"
+        yield f"    runs_on: {quoted(f'docker:{container.name}')}"
         checks = _container_checks(container)
         if checks:
             yield f"    checks: [{', '.join(checks)}]"
@@ -133,7 +151,7 @@ def _container_checks(container: Container) -> list[str]:
 
 def _sites(found: Found, used: set[str]) -> Iterator[str]:
     for site in found.sites:
-        yield f"  {identifier(site.name, used)}:"
+        yield f"  {_key(site.name, used)}:"
         yield f"    checks: [{', '.join(_site_checks(site))}]"
 
 
@@ -145,7 +163,7 @@ def _site_checks(site: Site) -> list[str]:
 
 def _units(found: Found, used: set[str]) -> Iterator[str]:
     for unit in found.units:
-        yield f"  {identifier(unit, used)}:"
+        yield f"  {_key(unit, used)}:"
         yield f"    runs_on: {quoted(f'systemd:{unit}')}"
         yield "    # Better ask the service itself: {http: ...} or {tcp: ...}."
         yield f"    checks: [{{command: [systemctl, is-active, --quiet, {quoted(unit)}]}}]"
@@ -153,15 +171,15 @@ def _units(found: Found, used: set[str]) -> Iterator[str]:
 
 
 def _machine(found: Found, used: set[str]) -> Iterator[str]:
-    yield f"  {identifier('machine', used)}:"
+    yield f"  {_key('machine', used)}:"
     yield "    title: This machine"
     yield "    checks:"
-    several = len(found.disks) > 1
-    for disk in found.disks or ("/",):
-        name = (
-            f", name: {identifier('disk-' + disk.strip('/').replace('/', '-')) or 'disk'}" if several else ""
-        )
-        yield f"      - disk: {{path: {quoted(disk)}{name}}}" if several else f"      - disk: {quoted(disk)}"
+    disks = found.disks or ("/",)
+    names: set[str] = set()
+    for disk in disks:
+        name = _key(f"disk-{disk.strip('/').replace('/', '-')}", names)
+        options = quoted(disk) if len(disks) == 1 else f"{{path: {quoted(disk)}, name: {name}}}"
+        yield f"      - disk: {options}"
 
 
 def _databases(found: Found) -> Iterator[str]:
@@ -179,7 +197,7 @@ def _databases(found: Found) -> Iterator[str]:
     yield "databases:"
     for server in servers:
         for database in server.databases:
-            yield f"  {identifier(database, used)}:"
+            yield f"  {_key(database, used)}:"
             yield f"    dsn: {quoted(_dsn(server, database))}"
             yield '    backup: {at: "0 2 * * *", to: here, keep: {daily: 30, monthly: 12}}'
     yield ""
