@@ -197,7 +197,7 @@ def test_a_full_machine_gives_a_right_file(tmp_path: Path) -> None:
     assert {name for name, _, _ in config.checks()} >= {"machine/disk", "machine/disk-srv-big-data"}
 
 
-words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 names = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", fullmatch=True)
 databases = st.lists(words.filter(bool), min_size=1, max_size=3).map(tuple)
 directories = st.none() | st.just("/run/postgresql")

@@ -58,6 +58,13 @@ def closest(word: str, known: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Give the parsers that have no parsers below them: the commands that can be run."""
+    for one in everyone(parser):
+        if not any(isinstance(action, argparse._SubParsersAction) for action in one._actions):
+            yield one
+
+
 def everyone(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     """Give a parser and all those below it."""
     yield parser
