@@ -49,6 +49,21 @@ class ThreeSteps(Job):
         return Outcome(f"did {len(results)} steps", {"results": results})
 
 
+class Script(Job):
+    """A job whose body and steps are a test's."""
+
+    steps: ClassVar[tuple[str, ...]] = ("one", "two")
+    body: Any
+
+    async def run(self, run: RunContext) -> Outcome:
+        outcome: Outcome = await self.body(run)
+        return outcome
+
+
+async def nothing(run: RunContext) -> Outcome:
+    return Outcome("nothing")
+
+
 class House:
     """Everything that a test of the engine needs, on one journal and one clock."""
 
