@@ -54,6 +54,18 @@ def test_a_wrong_file_keeps_the_old_plan_and_is_told_until_it_is_right(fragile: 
     assert fragile.state() == "ok"
 
 
+def test_a_check_that_is_renamed_takes_its_incident_with_it(fragile: Company) -> None:
+    assert fragile.up is not None
+    fragile.kill_api()
+    eventually(lambda: len(fragile.pages()) == 1, 20)
+    fragile.file.write_text(fragile.text.replace("{http: {url:", "{http: {name: front, url:"))
+    fragile.up.send_signal(signal.SIGHUP)
+    eventually(lambda: len(fragile.pages()) >= 2, 40)
+    first, second, *_ = fragile.pages()
+    assert (first["event_action"], second["event_action"]) == ("trigger", "resolve")
+    assert first["dedup_key"] == second["dedup_key"]
+
+
 def test_when_the_supervisor_is_killed_its_processes_end_and_the_service_stays(fragile: Company) -> None:
     assert fragile.up is not None
     parts = children(fragile.up.pid)

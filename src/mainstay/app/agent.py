@@ -16,7 +16,9 @@ from mainstay.core.errors import ConfigError, MainstayError
 from mainstay.core.incident import Severity
 from mainstay.core.service import Process
 from mainstay.engine.lease import Lease
+from mainstay.engine.patience import patiently
 from mainstay.engine.scheduler import Scheduler
+from mainstay.incidents.leftovers import Known, tidy
 from mainstay.ports.services.process import ProcessControl
 
 logger = logging.getLogger(__name__)
@@ -108,8 +110,14 @@ async def _work(app: App) -> None:
 
 async def _watch(app: App) -> None:
     """Ask the checks while this node holds the role; with several nodes on one journal one of them does."""
+    known = Known({check for check, _, _ in app.config.checks()}, set(app.jobs), set(app.config.notify))
+
+    async def ask() -> None:
+        await patiently(app.store, app.clock, lambda tx: tidy(tx, app.desk, known))
+        await app.watch.serve()
+
     async with Lease(app.store, app.clock, app.node, "checks") as lease:
-        await lease.keep(app.watch.serve)
+        await lease.keep(ask)
 
 
 async def _start_processes(app: App) -> list[str]:

@@ -12,6 +12,7 @@ from mainstay.core import crash
 from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
 from mainstay.core.incident import Event, EventKind, Incident, IncidentState, Severity
+from mainstay.core.notifier import Message
 from mainstay.incidents import machine
 from mainstay.incidents.hush import BECAUSE, SILENCED, Needs, cause_of, hushed
 from mainstay.incidents.routing import NOT_TO, Routing
@@ -145,6 +146,11 @@ class Desk:
             news = [event for event in incidents.events(tx, told.id) if event.kind in NEWS]
             for event in news[-1:]:
                 self._owe(tx, told, event)
+
+    def owe_again(self, tx: Tx, channel: str, message: Message) -> None:
+        """Owe a message to a channel instead of one that is no more."""
+        now = self.clock.now()
+        outbox.owe(tx, channel, replace(message, key=new_id(now)), now)
 
     def _raise_new(
         self,

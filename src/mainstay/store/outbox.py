@@ -65,6 +65,11 @@ def next_owed(tx: Tx, channel: str) -> Owed | None:
     return None if row is None else _owed(row)
 
 
+def all_owed(tx: Tx) -> list[Owed]:
+    """Give every message that is owed to any channel, the oldest first."""
+    return [_owed(row) for row in tx.all("outbox.all_owed")]
+
+
 def get(tx: Tx, key: str) -> Owed | None:
     """Give one message by its key."""
     row = tx.one("outbox.get", id=key)

@@ -10,6 +10,10 @@ SELECT id, channel, incident, message, event_at, owed_at, attempts, next_at, tri
        sent_at, refused_at, receipt, error
   FROM outbox o WHERE channel = :channel AND sent_at IS NULL AND refused_at IS NULL ORDER BY id LIMIT 1;
 
+-- name: all_owed
+-- Everything that is owed to any channel.
+SELECT * FROM outbox WHERE sent_at IS NULL AND refused_at IS NULL ORDER BY channel, id;
+
 -- name: get
 -- One message.
 SELECT * FROM outbox WHERE id = :id;

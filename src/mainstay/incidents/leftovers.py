@@ -1,0 +1,74 @@
+"""What the configuration no longer knows: its incidents end, its messages go to those who are there."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mainstay.core.incident import EventKind, Incident
+from mainstay.core.run import RunState
+from mainstay.incidents import machine
+from mainstay.incidents.desk import Desk
+from mainstay.store import incidents, outbox, results, runs
+from mainstay.store.base import Tx
+from mainstay.store.outbox import Owed
+
+GONE = "is not in the configuration any more"
+FOLLOWS_INCIDENTS = "heal:"
+"""Jobs that are queued because of an incident; without their service there is nothing to decide about them."""
+A_YEAR = 366 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the configuration in force knows: check identifiers, names of jobs, names of channels."""
+
+    checks: Collection[str]
+    jobs: Collection[str]
+    channels: Collection[str]
+
+
+def tidy(tx: Tx, desk: Desk, known: Known) -> None:
+    """Bring the journal's open ends in line with the configuration, once it is in force on the node that asks.
+
+    Nobody asks a check that was removed or renamed, so its incident would stay open for ever, and so would that of a
+    removed job or channel. A message owed to a removed channel goes to the channels that were not told otherwise.
+    """
+    subjects = {"check": known.checks, "job": known.jobs, "channel": known.channels}
+    for incident in incidents.live(tx):
+        kind, _, name = incident.key.partition(":")
+        if name and name not in subjects.get(kind, (name,)):
+            _end(tx, desk, incident, f"the {kind} {name} {GONE}")
+    results.forget(tx, [row["check_id"] for row in results.states(tx) if row["check_id"] not in known.checks])
+    for check in incidents.suspicions(tx):
+        if check not in known.checks:
+            incidents.put_suspicion(tx, check, machine.NOTHING)
+    _redirect(tx, desk, known.channels)
+    _cancel(tx, desk, known.jobs)
+
+
+def _end(tx: Tx, desk: Desk, incident: Incident, why: str) -> None:
+    desk.apply(tx, *machine.resolve(incident, desk.clock.now(), why))
+
+
+def _redirect(tx: Tx, desk: Desk, channels: Collection[str]) -> None:
+    strays = [owed for owed in outbox.all_owed(tx) if owed.channel not in channels]
+    told = {owed.message.thread: outbox.told(tx, owed.message.thread) for owed in strays}
+    for owed in strays:
+        for channel in _instead(tx, desk, owed, told[owed.message.thread]):
+            desk.owe_again(tx, channel, owed.message)
+        outbox.refused(tx, owed.id, f"the channel {owed.channel} {GONE}", desk.clock.now())
+
+
+def _instead(tx: Tx, desk: Desk, owed: Owed, told: Collection[str]) -> list[str]:
+    incident = incidents.get(tx, owed.message.thread)
+    if incident is None:
+        return []
+    wanted = desk.routing.channels_for(EventKind.OPENED, incident, ())
+    return [channel for channel in wanted if channel not in told]
+
+
+def _cancel(tx: Tx, desk: Desk, jobs: Collection[str]) -> None:
+    now = desk.clock.now()
+    for run in runs.strangers(tx, jobs, now + A_YEAR):
+        if run.job.startswith(FOLLOWS_INCIDENTS):
+            runs.close(tx, run.id, RunState.CANCELLED, now, summary=f"its job {GONE}")
+            tx.signal("runs")
