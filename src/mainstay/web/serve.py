@@ -5,7 +5,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,18 +19,22 @@ PATIENCE = 5
 class Server(uvicorn.Server):
     """A server that ends its live streams first, so that stopping takes no longer than the slowest page."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette, listen_to_signals: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, *, signals: bool, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._starlette = app
-        self._signals = listen_to_signals
+        self._signals = signals
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
     def stop(self) -> None:
         """Take no more requests, finish those under way."""
         self._starlette.state.site.live.end()
         self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.stop()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -72,10 +75,9 @@ async def serve(
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=32 * 1024,
     )
-    server = Server(config, app, listen_to_signals=stop is None)
+    tell = ready or (lambda url: None)
+    server = Server(config, app, signals=stop is None, ready=lambda: tell(address(host, port)))
     watcher = asyncio.create_task(_stop_when(server, stop)) if stop else None
-    if ready:
-        ready(address(host, port))
     try:
         await server.serve(sockets=[listening])
     finally:
