@@ -67,7 +67,7 @@ async def adopt(ports: BackupPorts, database: str, name: str) -> list[Backup]:
     found: list[Backup] = []
     for place in await survey(ports.storage(name), database):
         known = await ports.store.read(lambda tx, path=place.path: backups.at(tx, name, path))  # type: ignore[misc]
-        if not place.complete or (known is not None and known.deleted_at is None):
+        if not place.complete or known is not None:
             continue
         try:
             manifest = await load(ports.storage(name), place.path)
@@ -105,11 +105,21 @@ async def vanished(ports: BackupPorts, database: str, name: str) -> list[Backup]
 
 
 async def delete(ports: BackupPorts, backup: Backup) -> None:
-    """Delete a backup's objects, the manifest first, then its record. Repeating it is safe. Raises `StorageError`."""
-    storage = ports.storage(backup.storage)
-    entries = [entry async for entry in storage.list(backup.path)]
-    await _delete(storage, sorted(entries, key=lambda entry: not entry.path.endswith(f"/{MANIFEST}")))
+    """Delete a backup: its record, then its objects. Raises `StorageError`.
+
+    When it is cut off in between, `finish_deletions` does the rest.
+    """
     await ports.store.write(lambda tx: backups.deleted(tx, backup.id, ports.clock.now()))
+    storage = ports.storage(backup.storage)
+    await _delete(storage, [entry async for entry in storage.list(backup.path)])
+
+
+async def finish_deletions(ports: BackupPorts, database: str, name: str) -> None:
+    """Delete what is left in a storage of backups that the journal calls deleted. Raises `StorageError`."""
+    for place in await survey(ports.storage(name), database):
+        known = await ports.store.read(lambda tx, path=place.path: backups.at(tx, name, path))  # type: ignore[misc]
+        if known is not None and known.deleted_at is not None:
+            await _delete(ports.storage(name), place.entries)
 
 
 async def forget(ports: BackupPorts, id: str) -> Backup:
@@ -131,6 +141,7 @@ async def forget(ports: BackupPorts, id: str) -> Backup:
 
 
 async def _delete(storage: Storage, entries: Iterable[Entry]) -> None:
-    for entry in entries:
+    # Without its manifest it is no backup any more, so that goes first.
+    for entry in sorted(entries, key=lambda entry: not entry.path.endswith(f"/{MANIFEST}")):
         await storage.delete(entry.path)
         point("retain.deleted")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from mainstay.backup.catalog import adopt, delete, retention, sweep_orphans, vanished
+from mainstay.backup.catalog import adopt, delete, finish_deletions, retention, sweep_orphans, vanished
 from mainstay.backup.copy import copy
 from mainstay.backup.manifest import folder
 from mainstay.backup.ports import BackupPorts
@@ -158,6 +158,7 @@ async def _retain(run: RunContext, ports: BackupPorts, database: str) -> int:
     """Delete from each storage what the rules let go; give how many."""
     gone = 0
     for name in ports.backup(database).storages:
+        await finish_deletions(ports, database, name)
         for lost in await vanished(ports, database, name):
             run.log(f"MISSING {lost.id}: somebody deleted it from {name}")
         for found in await adopt(ports, database, name):
