@@ -64,7 +64,9 @@ def commands() -> list[tuple[str, str]]:
         prose = FENCE.sub("", path.read_text())
         found += [(str(path.relative_to(ROOT)), line) for line in INLINE.findall(prose)]
     shown = [
-        (where, line.split("#")[0].strip()) for where, line in found if line.strip().startswith("mainstay ")
+        (where, re.split(r"[#>|]", line)[0].strip())
+        for where, line in found
+        if line.strip().startswith("mainstay ")
     ]
     return sorted(set(shown))
 
