@@ -153,8 +153,13 @@ def test_a_timeline_of_messages() -> None:
     ]
     found = timeline(incident, events, messages, [], {})
     assert [entry.title for entry in found] == [
-        "Incident opened", "Owed to hook: opened", "Told slack: opened", "Refused by mail: opened", "Odd", "Told pager: opened",
-    ]  # fmt: skip
+        "Incident opened",
+        "Owed to hook: opened",
+        "Told slack: opened",
+        "Refused by mail: opened",
+        "Odd",
+        "Told pager: opened",
+    ]
     assert [word for _, word in found[-1].tags] == ["delivered after 1 min 40 s", "late", "3 attempts"]
     assert figures(incident, messages, NOW + 60).told == 1.0
     assert figures(incident, [], NOW + 60).lasted == 60.0
@@ -168,9 +173,8 @@ def test_a_young_check_has_a_plot_from_its_answers() -> None:
             if query == "views.series":
                 return []
             assert query == "views.check_answers"
-            return [
-                {"at": NOW - 100 + at, "verdict": "ok", "latency": at / 100} for at in range(0, 100, 10)
-            ] + [{"at": NOW, "verdict": "fail", "latency": None}]
+            said: list[Row] = [{"at": NOW - 100 + at, "latency": at / 100} for at in range(0, 100, 10)]
+            return [*said, {"at": NOW, "latency": None}]
 
     points = latencies(Young(), "s/http", "24h", NOW)  # type: ignore[arg-type]
     assert points

@@ -35,12 +35,15 @@ async def test_sigterm_ends_it_at_once_even_with_an_open_stream(tmp_path: Path) 
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     app = create_app(store, clock, settings, Plan("fresh"))
     server = asyncio.create_task(serve(app, settings, ready=ready.set_result))
-    async with asyncio.timeout(20), aiohttp.ClientSession(headers={"Cookie": f"{COOKIE}={token}"}) as session:
-        async with session.get(f"{await ready}/events") as stream:
-            assert stream.status == 200
-            await stream.content.readline()
-            os.kill(os.getpid(), signal.SIGTERM)
-            await server
+    async with (
+        asyncio.timeout(20),
+        aiohttp.ClientSession(headers={"Cookie": f"{COOKIE}={token}"}) as session,
+        session.get(f"{await ready}/events") as stream,
+    ):
+        assert stream.status == 200
+        await stream.content.readline()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await server
     await store.close()
 
 
