@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import ClassVar
 
 import pytest
 
@@ -95,6 +96,28 @@ async def test_no_more_runs_at_once_than_allowed(house: House) -> None:
     await house.clock.advance(3.5)
     assert {(await house.run(run.id)).state for run in made} == {RunState.DONE}
     assert most == 3
+
+
+async def test_what_is_urgent_never_waits_for_long_runs_to_end(house: House) -> None:
+    """A service that fails at night is not left down until four backups are through."""
+
+    class Urgent(Script):
+        urgent: ClassVar[bool] = True
+
+    async def body(run: RunContext) -> Outcome:
+        await run.sleep(7200)
+        return Outcome("")
+
+    long = {name: Script(body=body) for name in ("backup:a", "backup:b", "backup:c")}
+    await house.runner({**long, "heal:api": Urgent(body=nothing)}, max_parallel=2)
+    for name in long:
+        await house.enqueue(name, name)
+    await house.clock.advance(60)
+    healing = await house.enqueue("heal:api", "heal:api")
+    await house.clock.settle()
+    assert (await house.run(healing.id)).state is RunState.DONE
+    found = [await house.store.read(partial(runs.by_key, key=name)) for name in long]
+    assert sorted(run.state.value for run in found if run) == ["queued", "running", "running"]
 
 
 async def test_a_run_whose_steps_have_changed_is_parked_and_reported(house: House) -> None:

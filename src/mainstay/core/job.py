@@ -69,6 +69,8 @@ class RunContext(Protocol):
 class Job(Plugin, kind="job"):
     """Work with a schedule, a time-out, retries and an overlap rule."""
 
+    urgent: ClassVar[bool] = False
+    """Whether it starts at once, however many other runs are under way."""
     steps: ClassVar[tuple[str, ...]] = ()
     """The names of the steps in order. When it differs from a killed run's, that run is parked and reported."""
 

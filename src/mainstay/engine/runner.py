@@ -52,7 +52,8 @@ class Runner:
     """Runs jobs by name in this process, which `node` makes an owner.
 
     `ports` are the adapters that jobs may ask for by type. `poll` is how often, in seconds, the journal is looked
-    at although nothing was signalled. `jobs` may be replaced at any time, when the configuration has changed.
+    at although nothing was signalled. `jobs` may be replaced at any time, when the configuration has changed. At most
+    `max_parallel` runs go on at a time; urgent ones do not count and do not wait.
     """
 
     def __init__(
@@ -179,9 +180,9 @@ class Runner:
     async def _round(self) -> float | None:
         """See to what is owned, take what may start; gives after how many seconds the next run may start."""
         known = dict(self._active)
-        names = list(self.jobs)
-        free = self._max_parallel - len(known) if self._serving else 0
-        if self._hurry and free > 0:
+        free = self._free()
+        names = [name for name, job in self.jobs.items() if free > 0 or job.urgent] if self._serving else []
+        if self._hurry and names:
             # Somebody died: look for the work that is free now before anything else.
             self._hurry = False
             await self._claim(free, tidy=False)
@@ -189,7 +190,7 @@ class Runner:
 
         def look(tx: Tx) -> tuple[set[tuple[str, int]], float | None, bool]:
             now = self._clock.now()
-            at = runs.next_at(tx, self.node.id, names, now) if free > 0 else None
+            at = runs.next_at(tx, self.node.id, names, now) if names else None
             return runs.owned(tx, self.node.id), at, self._serving and self._untidy(tx, now)
 
         owned, at, untidy = await self._store.read(look)
@@ -198,6 +199,11 @@ class Runner:
         if untidy or (at is not None and at <= now):
             return 0.0 if await self._claim(free, tidy=untidy) else None
         return None if at is None else at - now
+
+    def _free(self) -> int:
+        """Say how many runs that are not urgent may be begun."""
+        busy = sum(1 for context in self._active.values() if not context.kind.urgent)
+        return max(0, self._max_parallel - busy) if self._serving else 0
 
     async def _claim(self, free: int, *, tidy: bool) -> int:
         """Take what may start and start it; gives how many."""
@@ -230,10 +236,16 @@ class Runner:
         now = self._clock.now()
         if tidy:
             self._tidy(tx, now)
-        taken = runs.claim(tx, self.node.id, self.jobs, now, free) if free > 0 and not self._stopping else []
+        taken = [] if self._stopping else self._take_due(tx, now, free)
         if taken:
             tx.signal("runs")
         return [begun for run in taken if (begun := self._open(tx, run)) is not None]
+
+    def _take_due(self, tx: Tx, now: float, free: int) -> list[Run]:
+        urgent = [name for name, job in self.jobs.items() if job.urgent]
+        taken = runs.claim(tx, self.node.id, urgent, now, len(urgent)) if urgent else []
+        others = self.jobs.keys() - set(urgent)
+        return taken + (runs.claim(tx, self.node.id, others, now, free) if free > 0 else [])
 
     def _tidy(self, tx: Tx, now: float) -> None:
         for run_id, busy in runs.left_out(tx, self._skipping(), now):
@@ -299,10 +311,11 @@ class Runner:
         try:
             crash.point("engine.claimed")
             ending = await self._attempt(context)
+            kept = False
             if not context.lost:
                 crash.point("engine.before_end")
-                await self._finish(context, ending)
-            if context.lost:
+                kept = await self._finish(context, ending)
+            if not kept:
                 logger.info(
                     "run %s of %s was ended or has another owner; left alone", context.id, context.job
                 )
@@ -330,7 +343,7 @@ class Runner:
             publishing.cancel()
             timer.cancel()
 
-    async def _finish(self, context: Context, ending: Ending) -> None:
+    async def _finish(self, context: Context, ending: Ending) -> bool:
         run = context.run
         again = ending.retry and run.attempt <= context.kind.retries
         pause = random.uniform(0, min(runs.LONGEST_PAUSE, FIRST_PAUSE * 2 ** (run.attempt - 1)))  # noqa: S311
@@ -351,8 +364,7 @@ class Runner:
             self._end(tx, run, ending)
             return True
 
-        if not await context.finish(unit):
-            context.lost = True
+        return bool(await context.finish(unit))
 
     def _end(self, tx: Tx, run: Run, ending: Ending) -> None:
         outcome = ending.outcome

@@ -97,6 +97,7 @@ class Heal(Job, type="heal"):
     the attempts allow. Then people are called.
     """
 
+    urgent = True
     steps = ("decide", "act", "confirm", "conclude")
 
     timeout: Duration = 900.0
