@@ -1,16 +1,22 @@
-"""`python -m bench NAME [--json]` runs one bench; `all` runs every one. Exit code 1 when a goal was missed."""
+"""`python -m bench NAME [--json] [--quick]` runs one bench. Exit code 1 when a goal was missed.
+
+`all` runs every one and, unless it was quick, writes docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.rows import Goal, Row, document, load_goals
+from bench.page import write_page
+from bench.rows import Goal, Row, document, load_goals, quick
 
-FRAME = {"rows", "__main__"}
+FRAME = {"rows", "peers", "page", "__main__"}
+SWITCHES = {"--json", "--quick"}
 COLUMNS = ("bench", "trial", "ours", "unit", "peer", "peer_value", "ratio", "goal", "met")
 
 
@@ -56,14 +62,18 @@ def measure(wanted: Sequence[str], goals: dict[tuple[str, str], Goal]) -> list[d
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 fine, 1 a goal was missed, 2 usage."""
-    wanted = [each for each in arguments if each != "--json"]
+    wanted = [each for each in arguments if each not in SWITCHES]
     if len(wanted) != 1 or wanted[0] not in [*names(), "all"]:
         print(
-            f"usage: ./dev bench NAME [--json]; NAME is one of: {', '.join([*names(), 'all'])}",
+            f"usage: ./dev bench NAME [--json] [--quick]; NAME is one of: {', '.join([*names(), 'all'])}",
             file=sys.stderr,
         )
         return 2
+    if "--quick" in arguments:
+        os.environ["MAINSTAY_BENCH"] = "quick"
     found = measure(names() if wanted == ["all"] else wanted, load_goals())
+    if wanted == ["all"] and not quick():
+        write_page(found)
     if "--json" in arguments:
         print(json.dumps(found, indent=1))
     else:

@@ -7,12 +7,18 @@ had is a row with `peer_value=None`; a row that misses its goal is shown like an
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 GOALS = Path(__file__).parent / "goals.toml"
+
+
+def quick() -> bool:
+    """Whether a rough figure is enough (`--quick`): fewer repeats and shorter windows."""
+    return os.environ.get("MAINSTAY_BENCH") == "quick"
 
 
 @dataclass(frozen=True)
