@@ -20,7 +20,8 @@ from mainstay.core.errors import ConfigError
 from mainstay.core.run import Run, RunState
 from mainstay.core.secret import Secret
 from mainstay.incidents.from_run import key_of
-from mainstay.store import incidents
+from mainstay.playbooks.heal import HealPorts
+from mainstay.store import incidents, runs
 from mainstay.store.base import Tx
 
 FILE = """
@@ -62,6 +63,28 @@ def test_every_database_gets_its_jobs_and_the_journal_its_own(config: Config) ->
     assert {"backup:main", "prove:main", "heal:web", "journal_backup", "journal_prune"} == set(jobs)
     assert jobs["backup:main"].schedule("Asia/Manila").explain() == "At 03:15 every day (Asia/Manila)"
     assert jobs["prove:main"].at == "0 5 * * 0"
+
+
+def test_a_journal_in_postgresql_has_no_nightly_copy_that_can_only_fail(tmp_path: Path) -> None:
+    file = tmp_path / "mainstay.yaml"
+    for journal, copied in (("postgresql://db.example.com/m", False), ("sqlite:///here.db", True)):
+        file.write_text(f"name: x\njournal: {journal}\n")
+        assert ("journal_backup" in jobs_of(load(file))) is copied
+    file.write_text("name: x\njournal: {secret: url}\n")
+    assert "journal_backup" not in jobs_of(load(file, secrets=False))
+
+
+async def test_a_certificate_or_a_full_disk_restarts_nothing(tmp_path: Path) -> None:
+    checks = "[{certificate: '127.0.0.1:1'}, {disk: /}, {tcp: '127.0.0.1:1'}]"
+    service = f"{{checks: {checks}, heal: restart, runs_on: 'systemd:web'}}"
+    (tmp_path / "mainstay.yaml").write_text(f"name: x\nstate_dir: state\nservices: {{web: {service}}}\n")
+    async with open_app(load(tmp_path / "mainstay.yaml")) as app:
+        for name in ("certificate", "disk", "tcp"):
+            failed = Result(f"web/{name}", "web", Verdict.FAIL, "bad", app.clock.now(), confirmed=True)
+            await app.recorder.record([failed])
+            queued = await app.store.read(lambda tx: runs.latest(tx, "heal:web"))
+            assert len(queued) == (1 if name == "tcp" else 0)
+        assert [answer.check for answer in await app.port(HealPorts).probe("web")] == ["web/tcp"]
 
 
 def test_the_dashboards_plan_holds_no_secret(config: Config) -> None:

@@ -124,7 +124,8 @@ def jobs_of(config: Config) -> dict[str, Job]:
     for name, service in config.services.items():
         if service.heal is not None:
             jobs[job_of(name)] = Heal()
-    jobs["journal_backup"] = JournalBackup()
+    if _in_a_file(config):
+        jobs["journal_backup"] = JournalBackup()
     jobs["journal_prune"] = JournalPrune()
     for name, job in config.jobs.items():
         if name in jobs and type(jobs[name]) is not type(job):
@@ -133,6 +134,11 @@ def jobs_of(config: Config) -> dict[str, Job]:
             )
         jobs[name] = job
     return jobs
+
+
+def _in_a_file(config: Config) -> bool:
+    """Whether the journal is a file to be copied; one in PostgreSQL is backed up like any database."""
+    return config.journal is None or (config.journal.resolved and config.journal_url.startswith("sqlite:"))
 
 
 def _superseded(desk: Desk) -> RunHook:
@@ -167,9 +173,13 @@ def _recorder(config: Config, clock: Clock, store: Store) -> Recorder:
         store,
         clock,
         Routing(channels, dashboard_url(config)),
-        reactions=[reaction(targets, clock)],
+        reactions=[reaction(targets, clock, _incurable(config))],
         rules={name: _rules(name, config) for name in config.services},
     )
+
+
+def _incurable(config: Config) -> set[str]:
+    return {name for name, _, check in config.checks() if not check.cured_by_restart}
 
 
 def dashboard_url(config: Config) -> str:
@@ -203,7 +213,10 @@ def _heal_ports(
 ) -> HealPorts:
     async def probe(service: str) -> list[Result]:
         """Ask, and record what was answered: a recovery that healing saw is told at once."""
-        found = await watch.once([check for check, owner, _ in config.checks() if owner == service])
+        curable = [
+            name for name, owner, check in config.checks() if owner == service and check.cured_by_restart
+        ]
+        found = await watch.once(curable)
         await recorder.record(found)
         return found
 

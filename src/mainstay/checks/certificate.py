@@ -26,6 +26,8 @@ class CertificateCheck(Check, type="certificate", shorthand="address"):
     Facts: `not_before` and `not_after` (seconds since 1970), `days_left`, `issuer`, `serial` (hexadecimal), `names`.
     """
 
+    cured_by_restart = False
+
     every: Duration = 3600.0
     """How often it is asked."""
     address: Address = Field(examples=["example.com:443"])

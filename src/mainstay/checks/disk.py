@@ -21,6 +21,8 @@ class DiskCheck(Check, type="disk", shorthand="path"):
     Facts: `size`, `used` and `free` in bytes, `used_percent` and `inodes_percent`.
     """
 
+    cured_by_restart = False
+
     path: str = Field(default="/", examples=["/var/lib/postgresql"])
     """Any path on the file system."""
     warn: Percent = 80.0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from mainstay.core.plugin import Plugin
 from mainstay.core.units import Duration
@@ -90,6 +90,8 @@ class ResolveError(Exception):
 class Check(Plugin, kind="check"):
     """A question about a service that is asked again and again."""
 
+    cured_by_restart: ClassVar[bool] = True
+    """Whether restarting the service may turn a fail into ok; healing looks at such checks alone."""
     name: str | None = None
     """Shown instead of the type when a service has several checks of one type."""
     every: Duration = 30.0

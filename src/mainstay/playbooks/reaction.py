@@ -1,6 +1,6 @@
 """From an incident's opening to the run that heals: written in the same transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mainstay.core.incident import Event, EventKind, Incident
 from mainstay.engine.queue import enqueue
@@ -20,12 +20,19 @@ def key_of(incident: str, attempt: int, waits: int = 0) -> str:
     return f"heal:{incident}:later{waits}:{attempt}" if waits else f"heal:{incident}:{attempt}"
 
 
-def reaction(targets: Mapping[str, HealSettings], clock: Clock) -> Reaction:
-    """Give the reaction that queues the first attempt when a confirmed fail opens an incident of one of these."""
+def reaction(
+    targets: Mapping[str, HealSettings], clock: Clock, incurable: Collection[str] = frozenset()
+) -> Reaction:
+    """Give the reaction that queues the first attempt when a confirmed fail opens an incident of one of these.
+
+    A restart does not cure what the checks `incurable` (by identifier) ask about: a certificate, a full disk.
+    """
 
     def react(tx: Tx, incident: Incident, event: Event) -> None:
         news = event.kind in (EventKind.OPENED, EventKind.ESCALATED)
         if not news or incident.service not in targets or incident.facts.get("verdict") != "fail":
+            return
+        if incident.facts.get("check") in incurable:
             return
         now = clock.now()
         args = {"service": incident.service, "incident": incident.id, "attempt": 1}
