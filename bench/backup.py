@@ -69,7 +69,7 @@ FILL = (
         "FROM generate_series(1, %(n)s) n"
     ),
     (
-        "INSERT INTO message (partner, body, tags) SELECT n %% 5000, 'Dear customer, your order ' || n || ' was shipped to ' "
+        "INSERT INTO message (partner, body, tags) SELECT n %% 5000, 'Dear customer, your order ' || n || ' was sent to ' "
         "|| md5(n::text) || repeat(', and more is to come: ' || md5((n * 31)::text), 3), ARRAY['mail', (n %% 9)::text] "
         "FROM generate_series(1, %(n)s / 2) n"
     ),
@@ -240,8 +240,8 @@ async def race(course: Course) -> list[Row]:
         times["proof"].append(time.perf_counter() - began)
         assert proof.verdict is BackupState.PROVEN, proof.summary
     took = {name: median(values) for name, values in times.items()}
-    ours, theirs = await course.caught(backup)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ours, theirs = await course.caught(backup)
     return [
         Row("backup", "seconds_vs_peer", took["ours"] / took["peer"], "x", PEER, 1.0),
         Row("backup", "dump_with_checksums", took["ours"], "s", PEER, took["peer"]),
