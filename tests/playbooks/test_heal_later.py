@@ -143,3 +143,27 @@ async def test_not_to_know_is_not_to_be_well(ward: Ward, clock: FakeClock) -> No
         assert len(api.restarts) == 2
         (incident,) = await ward.incidents()
         assert incident.state is IncidentState.RESOLVED
+
+
+async def test_healing_that_breaks_calls_people_and_leaves_nothing_behind(
+    ward: Ward, clock: FakeClock
+) -> None:
+    api = ward.patients["api"]
+
+    async def burst() -> None:
+        raise RuntimeError("the library is broken")
+
+    api.cure = burst
+    async with ward.open():
+        api.well = False
+        await clock.advance(120)
+        (incident,) = await ward.incidents()
+        assert incident.key == "check:api/http"
+        escalated = [event for event in await ward.timeline(incident.id) if event.kind.value == "escalated"]
+        assert [event.detail for event in escalated] == [
+            "Healing broke off: RuntimeError: the library is broken. Somebody has to look at it."
+        ]
+        assert await ward.told(incident.id, "pager") == ["opened", "escalated"]
+        api.well = True
+        await clock.advance(30)
+        assert [each.state for each in await ward.incidents()] == [IncidentState.RESOLVED]

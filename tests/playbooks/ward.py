@@ -16,6 +16,7 @@ from mainstay.incidents.from_run import hook
 from mainstay.incidents.machine import Rules
 from mainstay.incidents.recorder import Recorder
 from mainstay.incidents.routing import Channel, Routing
+from mainstay.playbooks import fallen
 from mainstay.playbooks.heal import Heal, HealPorts, HealTarget
 from mainstay.playbooks.reaction import job_of, reaction
 from mainstay.playbooks.settings import HealSettings
@@ -99,7 +100,8 @@ class Ward:
         """The runner at work, and the checks asked every five seconds."""
         node = Node(self.store, self.clock, self.directory)
         await node.start()
-        hooks = [hook(self.recorder.desk), lambda tx, run: self.ended.append(run)]
+        desk = self.recorder.desk
+        hooks = [hook(desk), fallen.hook(desk), lambda tx, run: self.ended.append(run)]
         jobs = {job_of(name): Heal() for name in self.patients}
         runner = Runner(self.store, self.clock, node, jobs, {HealPorts: self.ports}, hooks)
         tasks = [asyncio.create_task(runner.serve()), asyncio.create_task(self._rounds())]

@@ -25,6 +25,7 @@ from mainstay.incidents.machine import Rules
 from mainstay.incidents.outbox import Sender
 from mainstay.incidents.recorder import Recorder
 from mainstay.incidents.routing import Channel, Routing
+from mainstay.playbooks import fallen
 from mainstay.playbooks.heal import Heal, HealPorts, HealTarget
 from mainstay.playbooks.reaction import job_of, reaction
 from mainstay.ports.clock import Clock, SystemClock
@@ -109,7 +110,8 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
     )
     heal = _heal_ports(config, controls, watch, recorder)
     ports = _ports(config, clock, store, heal)
-    hooks = [hook(recorder.desk, lambda job: _severity(job, jobs)), _superseded(recorder.desk)]
+    desk = recorder.desk
+    hooks = [hook(desk, lambda job: _severity(job, jobs)), _superseded(desk), fallen.hook(desk)]
     runner = Runner(store, clock, node, jobs, ports, hooks)
     return App(config, clock, store, node, jobs, runner, recorder, watch, controls, ports)
 

@@ -11,6 +11,10 @@ CRITICAL_JOBS = ("backup:", "prove:", "renew:")
 """What such jobs do cannot be caught up by hand: their failure wakes people."""
 
 
+SPEAK_FOR_THEMSELVES = ("heal:",)
+"""What such jobs do is told in the incident that they are about."""
+
+
 def severity_of(job: str) -> Severity:
     """Say how loud the failure of a job is."""
     return Severity.CRITICAL if job.startswith(CRITICAL_JOBS) else Severity.WARNING
@@ -32,6 +36,8 @@ def hook(desk: Desk, severity: Callable[[str], Severity] = severity_of) -> Calla
     """Give the runner's hook, called in the transaction that ends a run."""
 
     def ended(tx: Tx, run: Run) -> None:
+        if run.job.startswith(SPEAK_FOR_THEMSELVES):
+            return
         if run.state is RunState.DONE:
             desk.clear_condition(tx, key_of(run.job), run.summary)
         elif run.state is RunState.FAILED:

@@ -9,10 +9,12 @@ from mainstay.playbooks.settings import HealSettings
 from mainstay.ports.clock import Clock
 from mainstay.store.base import Tx
 
+PREFIX = "heal:"
+
 
 def job_of(service: str) -> str:
     """Give the name of the job that heals a service: one each, so that two never wait for each other."""
-    return f"heal:{service}"
+    return f"{PREFIX}{service}"
 
 
 def key_of(incident: str, attempt: int, waits: int = 0) -> str:
