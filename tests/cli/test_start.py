@@ -59,7 +59,7 @@ def test_nothing_heavy_is_imported(measured: Company, arguments: list[str]) -> N
     "arguments", [["jobs"], ["check"], ["incidents"], ["backup", "list"], ["silence"], ["logs", "x"]]
 )
 def test_looking_needs_no_framework(measured: Company, arguments: list[str]) -> None:
-    assert set(imported(measured.home, *arguments)) <= {"dataclasses"}
+    assert set(imported(measured.home, *arguments)) <= {"dataclasses", "zoneinfo"}
 
 
 def test_the_first_look_at_a_file_costs_a_validation(measured: Company) -> None:
