@@ -1,4 +1,4 @@
-"""How soon a run is picked up, and how soon it goes on elsewhere when its process or its machine dies."""
+"""How soon a run is queued and picked up, and how soon it goes on elsewhere when its process or its machine dies."""
 
 # engines: postgresql
 
@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 from bench.rows import Row
 from mainstay.engine.queue import enqueue
+from mainstay.engine.scheduler import Scheduler
 from mainstay.ports.clock import SystemClock
+from mainstay.store import runs
 from mainstay.store.open import open_store
+from tests.engine.agent import Diary
 from tests.engine.processes import Yard, yard
 from tests.journals import Journal, sqlite_journal
 from tests.servers.postgres import PostgresServer, debian_binaries, wheel_binaries
@@ -36,6 +39,7 @@ def run() -> Iterator[Row]:
             yield Row("takeover", f"{name}_same_host", median(here) * 1000, "ms")
             yield Row("takeover", f"{name}_same_host_worst", max(here) * 1000, "ms")
             yield Row("takeover", f"{name}_pickup", pickup(fresh()) * 1000, "ms")
+            yield Row("takeover", f"{name}_due_to_queue_p95", asyncio.run(lateness(fresh())) * 1000, "ms")
             if name == "postgres":
                 across = [takeover(fresh(), hosts=("north", "south")) for _ in range(ACROSS)]
                 yield Row("takeover", "postgres_across_hosts", median(across), "s")
@@ -92,7 +96,7 @@ def pickup(journal: Journal) -> float:
 async def pickups(journal: Journal, made: Yard) -> list[float]:
     """The waits of single runs, one after another."""
     store = await open_store(journal.url, SystemClock())
-    waits = []
+    waits: list[float] = []
     for number in range(PICKUPS):
         now = time.time()
         queue = partial(enqueue, job="diary", key=f"diary@{number}", due_at=now, now=now)
@@ -102,3 +106,20 @@ async def pickups(journal: Journal, made: Yard) -> list[float]:
         waits.append(float(made.reached("a", number + 1)[3]) - began)
     await store.close()
     return waits
+
+
+async def lateness(journal: Journal) -> float:
+    """Seconds from a due time until its run is on disk, the 95th percentile."""
+    clock = SystemClock()
+    store = await open_store(journal.url, clock)
+    scheduler = Scheduler(store, clock, {"diary": Diary(directory="", every=0.2)})
+    serving = asyncio.create_task(scheduler.serve())
+    waits: list[float] = []
+    while len(waits) < PICKUPS:
+        await store.wait("runs", 5)
+        now = time.time()
+        (run,) = await store.read(partial(runs.latest, job="diary", limit=1))
+        waits.append(now - run.due_at)
+    serving.cancel()
+    await store.close()
+    return quantiles(waits, n=20)[18]

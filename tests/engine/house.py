@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from mainstay.core.errors import JournalError
 from mainstay.core.job import Job, Outcome, RunContext
 from mainstay.core.run import Run
 from mainstay.engine.node import Node
@@ -16,7 +17,39 @@ from mainstay.engine.queue import enqueue
 from mainstay.engine.runner import RunHook, Runner
 from mainstay.ports.clock import FakeClock
 from mainstay.store import runs
-from mainstay.store.base import Store
+from mainstay.store.base import Store, Unit
+
+T = TypeVar("T")
+
+
+class Weak:
+    """A store that may be out of reach."""
+
+    def __init__(self, store: Store) -> None:
+        self.dialect = store.dialect
+        self.away = False
+        self._store = store
+
+    def _reach(self) -> None:
+        if self.away:
+            raise JournalError("the journal is out of reach")
+
+    async def write(self, unit: Unit[T]) -> T:
+        self._reach()
+        return await self._store.write(unit)
+
+    async def read(self, unit: Unit[T]) -> T:
+        self._reach()
+        return await self._store.read(unit)
+
+    async def wait(self, topic: str, timeout: float) -> bool:
+        return await self._store.wait(topic, timeout)
+
+    def version(self, topic: str) -> int:
+        return self._store.version(topic)
+
+    async def close(self) -> None:
+        await self._store.close()
 
 
 class World:

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import pytest
 
-from mainstay.core.errors import JournalError
 from mainstay.core.run import RunState
 from mainstay.store import nodes, runs
-from mainstay.store.base import Store, Tx, Unit
-from tests.engine.house import House, ThreeSteps
+from mainstay.store.base import Tx
+from tests.engine.house import House, ThreeSteps, Weak
 from tests.helpers import aeventually
-
-T = TypeVar("T")
-
-
-class Weak:
-    """A store that may be out of reach."""
-
-    def __init__(self, store: Store) -> None:
-        self.dialect = store.dialect
-        self.away = False
-        self._store = store
-
-    def _reach(self) -> None:
-        if self.away:
-            raise JournalError("the journal is out of reach")
-
-    async def write(self, unit: Unit[T]) -> T:
-        self._reach()
-        return await self._store.write(unit)
-
-    async def read(self, unit: Unit[T]) -> T:
-        self._reach()
-        return await self._store.read(unit)
-
-    async def wait(self, topic: str, timeout: float) -> bool:
-        return await self._store.wait(topic, timeout)
-
-    def version(self, topic: str) -> int:
-        return self._store.version(topic)
-
-    async def close(self) -> None:
-        await self._store.close()
 
 
 async def there(house: House) -> set[str]:
