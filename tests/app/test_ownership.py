@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.app.ownership import own
-from mainstay.core.errors import ConfigError
+from mainstay.app.ownership import alone, own
+from mainstay.core.errors import ConfigError, MainstayError
 from tests.helpers import mainstay
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -17,6 +17,20 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a dir
 def test_a_directory_that_is_not_there_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     own(tmp_path / "a" / "state")
     assert (tmp_path / "a" / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_cannot_be_made_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made or entered: Not a directory"):
+        own(tmp_path / "file" / "state")
+
+
+def test_only_one_at_a_time(tmp_path: Path) -> None:
+    running = f"runs already with .*: process {os.getpid()}"
+    with alone(tmp_path), pytest.raises(MainstayError, match=running), alone(tmp_path):
+        raise AssertionError("two at once")
+    with alone(tmp_path):
+        pass
 
 
 @AS_ROOT

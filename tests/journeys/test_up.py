@@ -66,6 +66,13 @@ def test_a_check_that_is_renamed_takes_its_incident_with_it(fragile: Company) ->
     assert first["dedup_key"] == second["dedup_key"]
 
 
+def test_a_second_one_in_the_same_directory_is_refused(fragile: Company) -> None:
+    second = fragile.run("up")
+    assert second.returncode == 1
+    assert f"mainstay runs already with {fragile.home / 'state'}: process" in second.stderr
+    assert fragile.log.count("started api") == 1
+
+
 def test_when_the_supervisor_is_killed_its_processes_end_and_the_service_stays(fragile: Company) -> None:
     assert fragile.up is not None
     parts = children(fragile.up.pid)

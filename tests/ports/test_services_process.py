@@ -17,7 +17,7 @@ import pytest
 from mainstay.core.secret import Secret
 from mainstay.core.service import Process
 from mainstay.ports.clock import FakeClock, SystemClock
-from mainstay.ports.services import ServiceError, ServiceState, Standing, control_for
+from mainstay.ports.services import ServiceError, ServiceState, Standing, control_for, procs
 from mainstay.ports.services.process import ProcessControl
 from tests.helpers import aeventually, bare_environment, eventually
 
@@ -324,3 +324,20 @@ async def test_root_steps_down_to_the_user(tmp_path: Path) -> None:
         assert control.log.read_text().split()[:2] == ["65534", "65534"]
     finally:
         await control.stop()
+
+
+async def test_two_who_start_it_at_the_same_moment_start_it_once(make: Callable[..., ProcessControl]) -> None:
+    """Two agents, or an agent and a person at the command line."""
+    controls = [make() for _ in range(4)]
+    started = await asyncio.gather(*(control.ensure_running() for control in controls))
+    assert sorted(started) == [False, False, False, True]
+    assert len(procs.marked(controls[0]._mark)) == 1
+    await asyncio.gather(*(control.restart() for control in controls), controls[0].start())
+    assert len(procs.marked(controls[0]._mark)) == 1
+
+
+async def test_a_directory_that_cannot_be_written_is_a_fault_in_words(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    control = control_for("api", Process(command=[sys.executable]), tmp_path / "state", tmp_path)
+    with pytest.raises(ServiceError, match="api cannot be seen to: Not a directory"):
+        await control.ensure_running()

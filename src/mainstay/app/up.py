@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mainstay.app.compose import dashboard_url
-from mainstay.app.ownership import own
+from mainstay.app.ownership import alone, own
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.engine.supervise import Supervisor, follow
@@ -22,6 +22,12 @@ PARTS: tuple[Part, ...] = ("agent", "web")
 async def supervise(path: Path, say: Callable[[str], None]) -> None:
     """Check the configuration, prepare the journal, then keep both processes running until SIGTERM."""
     config = load(path)
+    own(config.state_dir)
+    with alone(config.state_dir):
+        await _supervise(config, say)
+
+
+async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     password = await _prepare(config)
     say(f"{config.title or config.name}: the dashboard is at {dashboard_url(config)}")
     if password:
@@ -34,7 +40,6 @@ async def supervise(path: Path, say: Callable[[str], None]) -> None:
 
 async def _prepare(config: Config) -> str | None:
     """Open the journal once, so that faults show here and not in a child; give a fresh password if there is none."""
-    own(config.state_dir)
     clock = SystemClock()
     store = await open_store(config.journal_url, clock)
     try:

@@ -1,6 +1,7 @@
 """A service that mainstay starts itself: a program in a session of its own, which outlives the agent."""
 
 import asyncio
+import fcntl
 import json
 import os
 import pwd
@@ -8,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from mainstay.ports.services.base import ServiceError, ServiceState, Standing
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 LOOK = 0.02
+ALONE_WITHIN = 60.0
+"""Seconds to wait while somebody else starts or stops the same service."""
 LOG_CAP = 10_000_000
 """A log is begun anew when it has so many bytes; one older log is kept."""
 TEND_EVERY = 60.0
@@ -45,7 +48,8 @@ class ProcessControl:
     """Starts, stops and finds one program. Its record and log are in `state_dir/services/`.
 
     The program carries a mark in its environment, so that it is found even when mainstay died between starting it and
-    writing down its number; and a number that the system gave to somebody else meanwhile is never killed.
+    writing down its number; and a number that the system gave to somebody else meanwhile is never killed. A lock beside
+    the record keeps two processes of mainstay from starting it at the same moment.
     """
 
     def __init__(self, name: str, process: Process, state_dir: Path, base_dir: Path, clock: Clock) -> None:
@@ -54,6 +58,7 @@ class ProcessControl:
         self.directory = base_dir / process.directory if process.directory else base_dir
         self.log = state_dir / "services" / f"{name}.log"
         self._record = state_dir / "services" / f"{name}.json"
+        self._lock = state_dir / "services" / f"{name}.lock"
         self._mark = f"{state_dir.resolve()}:{name}"
         self._clock = clock
 
@@ -68,28 +73,57 @@ class ProcessControl:
 
     async def start(self) -> None:
         """Start the program unless it runs."""
-        if (await self.state()).state is Standing.RUNNING:
-            self._write(replace(self._read(), held=False))
-        else:
-            await asyncio.to_thread(self._spawn)
+        async with self._alone():
+            if (await self.state()).state is Standing.RUNNING:
+                self._write(replace(self._read(), held=False))
+            else:
+                await asyncio.to_thread(self._spawn)
 
     async def stop(self) -> None:
         """Stop the program and all that it has started; remember that it was on purpose."""
-        self._write(replace(self._read(), held=True))
-        await self._end()
+        async with self._alone():
+            self._write(replace(self._read(), held=True))
+            await self._end()
 
     async def restart(self) -> None:
         """Stop the program, with SIGKILL when SIGTERM does not help, and start it."""
-        await self._end()
-        await asyncio.to_thread(self._spawn)
+        async with self._alone():
+            await self._end()
+            await asyncio.to_thread(self._spawn)
 
     async def ensure_running(self) -> bool:
         """Start the program unless it runs or was stopped on purpose."""
-        state = await self.state()
-        if state.state is Standing.RUNNING or state.held:
-            return False
-        await asyncio.to_thread(self._spawn)
-        return True
+        async with self._alone():
+            state = await self.state()
+            if state.state is Standing.RUNNING or state.held:
+                return False
+            await asyncio.to_thread(self._spawn)
+            return True
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        try:
+            self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                await self._wait_for(lock)
+                yield
+            finally:
+                os.close(lock)
+        except OSError as fault:
+            raise ServiceError(
+                f"{self.name} cannot be seen to: {fault.strerror or fault}",
+                hint=f"look at {self._lock.parent} and the room on its disk",
+            ) from None
+
+    async def _wait_for(self, lock: int) -> None:
+        end = self._clock.monotonic() + ALONE_WITHIN
+        while True:
+            with suppress(BlockingIOError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._clock.monotonic() >= end:
+                raise ServiceError(f"somebody else has been starting or stopping {self.name} for a minute")
+            await self._clock.sleep(LOOK)
 
     async def tend(self) -> None:
         """Keep the log from growing without bounds, for ever."""
