@@ -46,6 +46,7 @@ class Run:
         self.lines: list[str] = []
         self.marks: list[tuple[str, float, float | None, str]] = []
         self.kept: dict[str, Any] = {}
+        self.on_progress: Callable[[str], None] = lambda label: None
 
     async def step(self, name: str, action: Callable[[], Awaitable[T]]) -> T:
         if name not in self.kept:
@@ -57,6 +58,7 @@ class Run:
 
     def progress(self, label: str, done: float, total: float | None = None, unit: str = "") -> None:
         self.marks.append((label, done, total, unit))
+        self.on_progress(label)
 
     def now(self) -> float:
         return self.ports.clock.now()

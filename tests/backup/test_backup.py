@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -40,7 +41,7 @@ async def test_progress_is_told_in_bytes_and_tables(house: House) -> None:
     run = house.run()
     await house.backup(run=run)
     labels = [label for label, *_ in run.marks]
-    assert list(dict.fromkeys(labels)) == ["dumping", "restoring", "comparing"]
+    assert list(dict.fromkeys(labels)) == ["dumping", "fetching", "restoring", "comparing"]
     for label in set(labels):
         last = [mark for mark in run.marks if mark[0] == label][-1]
         assert last[1] == last[2] or label == "dumping"
@@ -128,6 +129,24 @@ async def test_one_storage_refusing_is_told_and_the_other_keeps_its_backup(house
     with pytest.raises(Exception, match="blocked"):
         await house.backup(run=run)
     assert await house.all() == []  # refused before anything was dumped
+
+
+async def test_a_backup_that_is_stopped_leaves_nothing(house: House) -> None:
+    for label in ("dumping", "fetching", "restoring", "comparing"):
+        run = house.run()
+        reached = asyncio.Event()
+
+        def watch(name: str, wanted: str = label, seen: asyncio.Event = reached) -> None:
+            if name == wanted:
+                seen.set()
+
+        run.on_progress = watch
+        job = asyncio.create_task(house.backup(run=run))
+        await reached.wait()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert [name for name in house.files() if name.startswith("scratch") or name.endswith(".part")] == []
 
 
 async def test_only_the_rows_of_an_excluded_table_are_left_out(house: House, shop: str) -> None:

@@ -38,6 +38,26 @@ async def test_into_a_new_database(house: House, target: str) -> None:
     assert [name for name in house.files() if name.startswith("scratch")] == []
 
 
+async def test_the_settings_of_the_database_come_along(house: House, shop: str, target: str) -> None:
+    name = shop.rpartition("/")[2]
+    execute(
+        shop,
+        f'ALTER DATABASE "{name}" SET search_path TO "$user", public, "odd schema"',
+        f"ALTER DATABASE \"{name}\" SET datestyle TO 'SQL, DMY'",
+        f"ALTER DATABASE \"{name}\" SET my.own TO 'it''s = 1'",
+        f"ALTER ROLE postgres IN DATABASE \"{name}\" SET timezone TO 'Asia/Manila'",
+    )
+    backup = await house.take()
+    await restore(house.run(), house.ports, backup.id, Dsn.parse(target))
+    shown = ", ".join(
+        f"current_setting('{each}')" for each in ("search_path", "datestyle", "my.own", "timezone")
+    )
+    for url in (shop, target):
+        assert execute(url, f"SELECT {shown}") == [
+            ('"$user", public, "odd schema"', "SQL, DMY", "it's = 1", "Asia/Manila")
+        ]
+
+
 async def test_into_an_empty_database(house: House, target: str, copies_server: PostgresServer) -> None:
     backup = await house.take()
     copies_server.execute(f'CREATE DATABASE "{Dsn.parse(target).name}" TEMPLATE template0')

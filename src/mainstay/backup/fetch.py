@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,20 @@ class Unpacker:
         return len(data)
 
 
-async def fetch(storage: Storage, piece: Piece, sink: int) -> None:
-    """Unpack an object into an open file. Raises `Damaged` when it is not what was stored, `StorageError`."""
+async def fetch(
+    storage: Storage, piece: Piece, sink: int, on_bytes: Callable[[int], None] = lambda done: None
+) -> None:
+    """Unpack an object into an open file. Raises `Damaged` when it is not what was stored, `StorageError`.
+
+    `on_bytes` is told how many bytes of the object were read.
+    """
     from zstandard import ZstdError
 
     unpacker = Unpacker(sink)
     try:
         async for chunk in storage.get(piece.path):
             await asyncio.to_thread(unpacker.feed, chunk)
+            on_bytes(unpacker.packed_bytes)
     except NotThere:
         raise Damaged(f"{piece.path} is gone from {storage.target()}") from None
     except ZstdError as fault:
@@ -60,11 +67,13 @@ async def fetch(storage: Storage, piece: Piece, sink: int) -> None:
     _same(piece, unpacker, storage)
 
 
-async def fetched(storage: Storage, piece: Piece, file: Path) -> Path:
+async def fetched(
+    storage: Storage, piece: Piece, file: Path, on_bytes: Callable[[int], None] = lambda done: None
+) -> Path:
     """Unpack an object into a new file that only we may read; give the file."""
     sink = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        await fetch(storage, piece, sink)
+        await fetch(storage, piece, sink, on_bytes)
     finally:
         os.close(sink)
     return file

@@ -92,9 +92,21 @@ async def count(dsn: Dsn, connection: "Connection", table: Table) -> Counted:
     return Counted(rows=row[0], sum=row[1])
 
 
+# In pieces of 64 MB, because at most 1 GB of an object can be asked for at once.
 LARGE_OBJECTS = """
-SELECT count(*), COALESCE(sum(hashtextextended(m.oid::text || ':' || md5(lo_get(m.oid)), 0)::numeric), 0)::text
-FROM pg_catalog.pg_largeobject_metadata m
+WITH RECURSIVE piece(oid, start, size, hash) AS (
+    SELECT m.oid, 0::bigint, got.size, got.hash FROM pg_catalog.pg_largeobject_metadata m, LATERAL (
+        SELECT length(d) AS size, md5(d) AS hash FROM (SELECT lo_get(m.oid, 0, 67108864) AS d OFFSET 0) one
+    ) got
+  UNION ALL
+    SELECT p.oid, p.start + 67108864, got.size, got.hash FROM piece p, LATERAL (
+        SELECT length(d) AS size, md5(d) AS hash
+        FROM (SELECT lo_get(p.oid, p.start + 67108864, 67108864) AS d OFFSET 0) one
+    ) got WHERE p.size = 67108864
+)
+SELECT count(*) FILTER (WHERE start = 0),
+       COALESCE(sum(hashtextextended(oid::text || ':' || start || ':' || hash, 0)::numeric), 0)::text
+FROM piece
 """
 
 

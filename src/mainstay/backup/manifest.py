@@ -52,6 +52,16 @@ class Server(BaseModel):
     bytes: int
 
 
+class Setting(BaseModel):
+    """What ALTER DATABASE ... SET said, for one role or, with an empty name, for all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: str
+    name: str
+    value: str
+
+
 class Manifest(BaseModel):
     """A backup. Times are seconds since 1970; `taken_at` is the moment of the snapshot."""
 
@@ -79,6 +89,7 @@ class Manifest(BaseModel):
     sequences: dict[str, str]
     """Where each stood; those that moved while the dump was written are left out."""
     schema_: Schema
+    settings: list[Setting] = []
 
     @property
     def rows(self) -> int:

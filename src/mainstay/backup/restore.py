@@ -13,6 +13,7 @@ from mainstay.backup.fetch import fetched
 from mainstay.backup.load import create_database, load_archive, load_roles
 from mainstay.backup.look import Narrator, look
 from mainstay.backup.manifest import Manifest, load
+from mainstay.backup.options import apply_settings
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session, told
 from mainstay.core.errors import MainstayError
@@ -173,8 +174,10 @@ async def _fill(
             told_to.progress("restoring", done, len(manifest.tables), "tables")
 
         complaints = await load_archive(restorer, near.with_(dbname=name), archive, space.path, item)
+    async with session(target.with_(dbname="postgres")) as connection:
+        complaints += await apply_settings(connection, name, manifest.settings)
     for line in complaints:
-        told_to.log(f"pg_restore: {line}")
+        told_to.log(f"not restored: {line}")
     copy = await look(told_to, target.with_(dbname=name), manifest, plan.major, complaints)
     judgement = compare(manifest, copy)
     told_to.log(judgement.summary())

@@ -9,7 +9,18 @@ from typing import Any
 import mainstay
 from mainstay.backup.dump import MAGIC, Meter, packed
 from mainstay.backup.fingerprint import Counted, count_large_objects, count_tables, read_sequences
-from mainstay.backup.manifest import DUMP, GLOBALS, Manifest, ManifestError, Piece, Server, load, save
+from mainstay.backup.manifest import (
+    DUMP,
+    GLOBALS,
+    Manifest,
+    ManifestError,
+    Piece,
+    Server,
+    Setting,
+    load,
+    save,
+)
+from mainstay.backup.options import read_settings
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.schema import Schema, read_schema
 from mainstay.backup.session import LockBusy, one, session
@@ -174,6 +185,7 @@ async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: s
         large_objects=contents.large_objects,
         sequences={name: at for name, at in sequences.items() if after.get(name) == at},
         schema_=contents.schema,
+        settings=contents.settings,
     )
 
 
@@ -233,6 +245,7 @@ class Contents:
     skipped: dict[str, str]
     large_objects: Counted
     schema: Schema
+    settings: list[Setting]
 
 
 async def _contents(source: Source, snapshot: Snapshot) -> Contents:
@@ -247,5 +260,6 @@ async def _contents(source: Source, snapshot: Snapshot) -> Contents:
             skipped[table.key] = why
     schema = await read_schema(source.dsn, snapshot.connection)
     objects = await count_large_objects(source.dsn, snapshot.connection)
+    settings = await read_settings(source.dsn, snapshot.connection)
     tables = await count_tables(source.dsn, wanted, snapshot.join, lock_timeout=QUEUE)
-    return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema)
+    return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema, settings)

@@ -63,7 +63,12 @@ class Trial:
         roles = await fetched(self.storage, self.manifest.globals, self.folder / "globals.sql")
         if not self._room():
             return roles, None
-        return roles, await fetched(self.storage, self.manifest.dump, self.folder / "dump.pgc")
+        size = self.manifest.dump.bytes
+
+        def got(done: int) -> None:
+            self.told_to.progress("fetching", done, size, "bytes")
+
+        return roles, await fetched(self.storage, self.manifest.dump, self.folder / "dump.pgc", got)
 
     def _room(self) -> bool:
         disk = os.statvfs(self.folder)

@@ -161,7 +161,12 @@ class Servant:
             return home
         parent = next((p for p in (space.path.parent, Path("/var/tmp")) if reachable(p)), short_root())  # noqa: S108
         gate = space.beside(parent)
-        os.chown(gate, 0, self._group)
+        try:
+            os.chown(gate, 0, self._group)
+        except OSError:
+            # In a container with few numbers of its own; the user's own group must do.
+            self._group = self._user.pw_gid
+            os.chown(gate, 0, self._group)
         gate.chmod(0o710)
         home = gate / "s"
         home.mkdir(mode=0o700)
