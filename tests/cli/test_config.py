@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from mainstay.core.run import RunState
-from mainstay.store import runs
 from tests.cli import scenes
 from tests.cli.conftest import Cli, Company
 from tests.journals import postgres_url
@@ -90,7 +89,6 @@ def test_commands_look_at_a_journal_in_postgresql_too(distant: Company, cli: Cli
             scenes.backup(now),
             scenes.incident(now),
             scenes.run_of(now, "01runaaa", "backup:erp", RunState.DONE),
-            lambda tx: runs.close(tx, "01runaaa", RunState.DONE, now),
         )
     )
     status = cli("status", "--json")

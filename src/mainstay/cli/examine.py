@@ -42,6 +42,8 @@ async def examined(what: str, look: Callable[[], Awaitable[str | Line]]) -> Line
         return Line(
             FAIL, what, f"no answer within {PATIENCE:g}s", "look whether it hangs or is not reachable"
         )
+    except OSError as fault:
+        return Line(FAIL, what, fault.strerror or str(fault), "look at the path, its owner and the network")
     return seen if isinstance(seen, Line) else Line(OK, what, seen)
 
 
