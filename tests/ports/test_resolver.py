@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from mainstay.core.check import ResolveError
@@ -23,14 +22,12 @@ from mainstay.ports.resolver import (
     SLOW_THREADS,
     THREADS,
     Resolver,
-    for_aiohttp,
     is_loopback,
     literal,
     system_lookup,
 )
 from tests.helpers import ROOT, aeventually
 from tests.servers.dns import NameServer, client
-from tests.servers.recorder import Recorder
 
 
 @pytest.fixture
@@ -199,18 +196,6 @@ def test_an_impossible_name_is_definite() -> None:
     with pytest.raises(ResolveError) as fault:
         system_lookup("no-such-host.invalid")
     assert fault.value.definite
-
-
-async def test_aiohttp_asks_it(names: NameServer, recorder: Recorder) -> None:
-    resolver = Resolver(SystemClock(), client(names.address), cap=0.2)
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=for_aiohttp(resolver))
-    ) as session:
-        async with session.get(f"http://a.healthy.test:{recorder.port}/") as answer:
-            assert answer.status == 200
-        for name, said in (("a.hanging.test", "did not answer"), ("no.such.test", "no address")):
-            with pytest.raises(aiohttp.ClientConnectorError, match=said):
-                await session.get(f"http://{name}:{recorder.port}/")
 
 
 # In a mount namespace of its own a process may have its own /etc/resolv.conf, and ask our name server.

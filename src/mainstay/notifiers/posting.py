@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstay.core.notifier import NotifyError
-from mainstay.ports.clock import SystemClock
-from mainstay.ports.resolver import Resolver, for_aiohttp
 
 NEVER = frozenset({400, 413, 422})
 """Answers that mean that this very message can never be accepted. Others blame the channel, which may get well."""
@@ -48,11 +46,9 @@ async def post(
 
     sent = {"Content-Type": "application/json", "User-Agent": "mainstay", **(headers or {})}
     limit = aiohttp.ClientTimeout(total=timeout)
-    # aiohttp's own way to look names up would share its threads with whatever else may hang.
-    names = aiohttp.TCPConnector(resolver=for_aiohttp(Resolver(SystemClock(), cap=timeout)))
     try:
         async with (
-            aiohttp.ClientSession(connector=names, timeout=limit, trust_env=False) as session,
+            aiohttp.ClientSession(timeout=limit, trust_env=False) as session,
             session.post(url, data=body, headers=sent, allow_redirects=False) as answer,
         ):
             text = (await answer.content.read(MOST_BYTES)).decode("utf-8", "replace").strip()

@@ -6,14 +6,10 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from mainstay.core.check import ResolveError
 from mainstay.ports.clock import Clock
 from mainstay.ports.threads import Threads
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
 
 Lookup = Callable[[str], list[str]]
 """Blocks until it has the addresses of a host; raises `ResolveError`."""
@@ -137,30 +133,3 @@ class Resolver:
             self._hung.discard(host)
         if not answer.cancelled() and answer.exception() is None:
             self._known[host] = (answer.result(), now + self._keep)
-
-
-def for_aiohttp(resolver: Resolver) -> "AbstractResolver":
-    """Give the resolver in the shape that aiohttp's connector takes; its own shares a few threads with everything."""
-    from aiohttp.abc import AbstractResolver, ResolveResult
-
-    class Adapter(AbstractResolver):
-        async def resolve(
-            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-        ) -> list[ResolveResult]:
-            try:
-                addresses = await resolver.resolve(host)
-            except ResolveError as fault:
-                raise OSError(None, str(fault)) from None
-            kinds = {address: socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses}
-            return [
-                ResolveResult(
-                    hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST
-                )
-                for address, kind in kinds.items()
-                if family in (socket.AF_UNSPEC, kind)
-            ]
-
-        async def close(self) -> None:
-            """Nothing is held open."""
-
-    return Adapter()
