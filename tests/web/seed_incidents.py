@@ -223,13 +223,9 @@ def _heal(tx: Tx, incident: Incident, story: Story, opened: float, now: float) -
             ("restart", 1.8, "order-api.service restarted, main process 48121 (was 31877)"),
         ]
         if outcome != "running":
-            steps.append(
-                (
-                    "confirm",
-                    11.4,
-                    "2 good answers in a row" if outcome == "done" else "no good answer within 60s",
-                )
-            )
+            healed = outcome == "done"
+            said = "2 good answers in a row" if healed else "no good answer within 60s"
+            steps.append(("confirm", 11.4 if healed else 60.0, said))
         play_run(
             tx,
             run,
