@@ -33,7 +33,7 @@ class WatchSettings(Settings):
     confirm_after: Duration = 0.8
     """A verdict worse than the one before is looked at again on a fresh connection, this long after the first look
     began."""
-    concurrency: int = Field(default=200, ge=1)
+    concurrency: int = Field(default=400, ge=1)
     """At most this many questions are open at a time."""
 
 
