@@ -7,6 +7,7 @@ import pytest
 from mainstay.ports.postgres.tools import Tools
 from mainstay.store.backups import BackupState
 from tests.backup.house import House, execute
+from tests.servers.postgres import PostgresServer
 
 # What an ERP's database looks like, more or less.
 SCRIPT = (
@@ -93,3 +94,37 @@ async def test_icu_counts_as_an_extension(empty_house: House, debian_database: s
     proof = await empty_house.prove(backup)
     assert proof.verdict is BackupState.PARTIAL, proof.summary
     assert proof.detail["unproven"]["table public.sorted"] == "ICU is missing"
+
+
+async def test_a_locale_that_is_missing_excuses_what_it_computes(
+    empty_house: House, debian_postgres: PostgresServer
+) -> None:
+    debian_postgres.execute(
+        "CREATE DATABASE german TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    try:
+        execute(
+            debian_postgres.dsn("german"),
+            "CREATE TABLE shout (a text, b text GENERATED ALWAYS AS (upper(a)) STORED)",
+            "INSERT INTO shout (a) VALUES ('\u00fcber'), ('plain')",
+            "CREATE TABLE ranged (a text) PARTITION BY RANGE (a)",
+            "CREATE TABLE ranged_1 PARTITION OF ranged FOR VALUES FROM ('a') TO ('z')",
+            "INSERT INTO ranged VALUES ('B'), ('c')",
+            "CREATE TABLE plain AS SELECT '\u00fcber' AS a",
+        )
+        empty_house.database("shop", debian_postgres.dsn("german"))
+        backup = await empty_house.take()
+        run = empty_house.run()
+        assert (await empty_house.prove(backup, run)).verdict is BackupState.PROVEN, run.said
+        empty_house.tools(Tools(only=("wheel",)))
+        run = empty_house.run()
+        proof = await empty_house.prove(backup, run)
+    finally:
+        debian_postgres.drop("german")
+    assert "does not know the locale de-DE" in run.said
+    assert proof.verdict is BackupState.PARTIAL, proof.summary
+    assert proof.detail["unproven"] == {
+        "table public.ranged_1": "locale de-DE is missing",
+        "table public.shout": "locale de-DE is missing",
+    }
+    assert proof.rows == 1

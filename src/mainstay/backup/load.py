@@ -4,12 +4,16 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mainstay.backup.manifest import Server
 from mainstay.backup.session import session, told
 from mainstay.ports.postgres.child import child
 from mainstay.ports.postgres.dsn import Dsn, PostgresError, passfile
 from mainstay.ports.postgres.tools import Toolset
+
+if TYPE_CHECKING:
+    from psycopg.sql import Composable
 
 KEPT = 50
 
@@ -44,25 +48,41 @@ async def load_roles(psql: Toolset, dsn: Dsn, file: Path, folder: Path) -> list[
 async def create_database(dsn: Dsn, name: str, like: Server) -> str | None:
     """Create a database with the encoding and locale of the one that was dumped.
 
-    Where this system does not know the locale, C is taken instead and its name returned: order and case of letters
-    may differ, the data does not.
+    Where this server does not know the locale, C is taken instead and the locale's name returned: what is sorted and
+    computed by it may differ.
     """
     from psycopg import Error, sql
 
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} {}")
+    plain = sql.SQL("LC_COLLATE 'C' LC_CTYPE 'C'")
     async with session(dsn) as connection:
         with told(dsn):
-            for collate, ctype in ((like.collate, like.ctype), ("C", "C")):
-                query = sql.SQL(
-                    "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
-                ).format(sql.Identifier(name), *map(sql.Literal, (like.encoding, collate, ctype)))
+            for locale in (_locale(like), plain):
+                query = create.format(sql.Identifier(name), sql.Literal(like.encoding), locale)
                 try:
                     await connection.execute(query)
                 except Error as fault:
-                    if fault.sqlstate not in ("42809", "22023") or collate == "C":
+                    if fault.sqlstate not in UNKNOWN_LOCALE or locale is plain:
                         raise
                     continue
-                return None if collate == like.collate else like.collate
+                return like.locale or like.collate if locale is plain else None
     raise AssertionError("unreachable")
+
+
+UNKNOWN_LOCALE = frozenset({"42809", "22023", "0A000", "42601"})
+"""What servers say: wrong object, invalid value, built without ICU, option of a newer version."""
+
+
+def _locale(like: Server) -> "Composable":
+    from psycopg import sql
+
+    if like.provider == "i":
+        return sql.SQL("LOCALE_PROVIDER icu ICU_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'").format(like.locale)
+    if like.provider == "b":
+        return sql.SQL("LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'").format(
+            like.locale
+        )
+    return sql.SQL("LC_COLLATE {} LC_CTYPE {}").format(like.collate, like.ctype)
 
 
 async def load_archive(

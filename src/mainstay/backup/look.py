@@ -1,14 +1,17 @@
 """A restored copy, read the way the original was."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mainstay.backup.compare import Copy
+from mainstay.backup.compare import LOCALE, Copy
 from mainstay.backup.fingerprint import count_large_objects, count_tables, read_sequences
 from mainstay.backup.manifest import Manifest
 from mainstay.backup.schema import read_schema
 from mainstay.backup.session import session
 from mainstay.backup.tables import list_tables
 from mainstay.ports.postgres.dsn import Dsn
+
+if TYPE_CHECKING:
+    from mainstay.backup.session import Connection
 
 
 class Narrator(Protocol):
@@ -26,15 +29,8 @@ class Narrator(Protocol):
 async def look(told_to: Narrator, dsn: Dsn, manifest: Manifest, major: int, complaints: list[str]) -> Copy:
     """Read from a restored copy everything that its manifest can be compared with. Raises `PostgresError`."""
     async with session(dsn) as connection:
-        available = await (
-            await connection.execute("SELECT name::text FROM pg_available_extensions")
-        ).fetchall()
-        icu = await (
-            await connection.execute(
-                "SELECT FROM pg_collation WHERE collprovider = 'i' AND collname ~ '-x-icu$' LIMIT 1"
-            )
-        ).fetchall()
-        roles = await (await connection.execute("SELECT rolname::text FROM pg_roles")).fetchall()
+        lacks = await _lacks(connection, manifest)
+        roles = await _names(connection, "SELECT rolname::text FROM pg_roles")
         listed = await list_tables(connection)
         objects = await count_large_objects(dsn, connection)
         sequences = await read_sequences(dsn, connection)
@@ -44,15 +40,48 @@ async def look(told_to: Narrator, dsn: Dsn, manifest: Manifest, major: int, comp
     def counted(done: int) -> None:
         told_to.progress("comparing", done, len(wanted), "tables")
 
-    lacks = manifest.schema_.extensions.keys() - {name for (name,) in available}
     return Copy(
         major=major,
         tables=await count_tables(dsn, wanted, on_table=counted),
         large_objects=objects,
         sequences=sequences,
         schema=schema,
-        roles=frozenset(name for (name,) in roles),
+        roles=roles,
         listed=tuple(listed),
-        lacks=frozenset(lacks if icu else {*lacks, "ICU"}),
+        lacks=lacks,
         complaints=tuple(complaints),
     )
+
+
+async def _lacks(connection: "Connection", manifest: Manifest) -> frozenset[str]:
+    """What the copy's server has not, of what the original needs: extensions, ICU, locales."""
+    extensions = await _names(connection, "SELECT name::text FROM pg_available_extensions")
+    lacks = set(manifest.schema_.extensions.keys() - extensions)
+    # Since version 16 one collation of ICU is listed even by servers that were built without it.
+    if not await _names(connection, "SELECT 'x' FROM pg_collation WHERE collname ~ '-x-icu$' LIMIT 1"):
+        lacks.add("ICU")
+    known = {_plain(name) for name in await _names(connection, LOCALES)}
+    wanted = {need for needs in manifest.schema_.needs.values() for need in needs if need.startswith(LOCALE)}
+    own = manifest.server.locale or manifest.server.collate
+    foreign = own not in await _names(connection, OWN_LOCALE)
+    for need in wanted:
+        name = need.removeprefix(LOCALE)
+        if foreign if name == own else _plain(name) not in known:
+            lacks.add(need)
+    return frozenset(lacks)
+
+
+LOCALES = "SELECT DISTINCT collcollate::text FROM pg_collation WHERE collprovider = 'c'"
+OWN_LOCALE = """
+SELECT COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate::text)
+FROM pg_database d WHERE d.datname = current_database()
+"""
+
+
+def _plain(locale: str) -> str:
+    return locale.lower().replace("-", "")
+
+
+async def _names(connection: "Connection", query: str) -> frozenset[str]:
+    rows = await (await connection.execute(query.encode())).fetchall()
+    return frozenset(name for (name,) in rows)

@@ -47,6 +47,10 @@ class Server(BaseModel):
     encoding: str
     collate: str
     ctype: str
+    provider: str = "c"
+    """Who knows the locale: `c` the system, `i` ICU, `b` the server itself."""
+    locale: str = ""
+    """The locale's name when it is not the system's."""
     standby: bool
     lsn: str
     bytes: int

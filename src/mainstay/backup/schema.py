@@ -25,12 +25,13 @@ class Schema(BaseModel):
 
     parts: dict[str, dict[str, str]] = {}
     needs: dict[str, list[str]] = {}
-    """Extensions (or ICU) by `category name`, for what cannot exist without them."""
+    """Extensions, `ICU` and `locale NAME` by `category name`, for what cannot exist or be the same without them."""
     extensions: dict[str, str] = {}
     """Versions by name."""
     roles: list[str] = []
 
 
+NEEDS = ("needs", "locales")
 EXTENSIONS = "SELECT extname::text, extversion FROM pg_extension ORDER BY 1"
 ROLES = """
 SELECT DISTINCT r.rolname::text FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
@@ -44,7 +45,7 @@ OWN = """NOT EXISTS (SELECT FROM pg_depend own
 
 @cache
 def queries() -> dict[str, bytes]:
-    """The statements of `schema.sql`, ready to run, by category; `needs` is among them."""
+    """The statements of `schema.sql`, ready to run, by category; those of NEEDS are among them."""
     found = parse((Path(__file__).parent / "schema.sql").read_text("utf-8"))
     return {name.replace("_", " "): _ready(texts[""][1]) for name, texts in found.items()}
 
@@ -59,10 +60,11 @@ async def read_schema(dsn: Dsn, connection: "Connection") -> Schema:
     schema = Schema()
     with told(dsn):
         needs: dict[tuple[int, int], list[str]] = {}
-        for extension, kind, oid in await (await connection.execute(queries()["needs"])).fetchall():
-            needs.setdefault((kind, oid), []).append(extension)
+        for about in NEEDS:
+            for thing, kind, oid in await (await connection.execute(queries()[about])).fetchall():
+                needs.setdefault((kind, oid), []).append(thing)
         for category, text in queries().items():
-            if category == "needs":
+            if category in NEEDS:
                 continue
             part = schema.parts.setdefault(category, {})
             for names, definition, kind, oid in await (await connection.execute(text)).fetchall():

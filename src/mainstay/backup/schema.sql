@@ -151,3 +151,20 @@ WITH RECURSIVE need(ext, classid, objid) AS (
     ) hop
 )
 SELECT DISTINCT ext, classid, objid FROM need;
+
+-- name: locales
+-- What may not be the same under another locale: columns and indexes that name one; and, for that of the database,
+-- what is computed or checked anew by a restore (generated columns, CHECK, the bounds of a partition).
+SELECT 'locale ' || l.collcollate, 'pg_class'::regclass::oid, a.attrelid
+FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation
+WHERE l.collprovider = 'c' AND l.collcollate NOT IN ('C', 'POSIX', '') AND a.attrelid > 16383
+UNION
+SELECT 'locale ' || d.name, 'pg_class'::regclass::oid, c.oid
+FROM pg_class c CROSS JOIN (
+    SELECT COALESCE(to_jsonb(x) ->> 'datlocale', to_jsonb(x) ->> 'daticulocale', x.datcollate) AS name
+    FROM pg_database x WHERE x.datname = current_database()
+) d
+WHERE c.oid > 16383 AND c.relkind = 'r' AND d.name NOT IN ('C', 'POSIX') AND (
+    c.relispartition OR EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = c.oid AND o.contype = 'c')
+    OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND to_jsonb(a) ->> 'attgenerated' <> '')
+);

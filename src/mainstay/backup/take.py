@@ -46,9 +46,10 @@ QUEUE = 5.0
 
 ABOUT = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-       pg_encoding_to_char(encoding), datcollate, datctype, pg_database_size(oid),
+       pg_encoding_to_char(encoding), datcollate, datctype, COALESCE(to_jsonb(d) ->> 'datlocprovider', 'c'),
+       COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), pg_database_size(oid),
        current_setting('is_superuser')::bool, pg_is_in_recovery()
-FROM pg_catalog.pg_database WHERE datname = current_database()
+FROM pg_catalog.pg_database d WHERE datname = current_database()
 """
 
 
@@ -141,12 +142,14 @@ async def source(ports: BackupPorts, database: str) -> AsyncIterator[Source]:
     """Find out what is to be dumped and with which programs. Raises `PostgresError`, `ToolsError`."""
     dsn = ports.dsn(database)
     async with session(dsn) as connection:
-        version, major, encoding, collate, ctype, size, superuser, standby = await one(connection, ABOUT)
+        version, major, encoding, collate, ctype, provider, locale, size, superuser, standby = await one(
+            connection, ABOUT
+        )
         info, encrypted = connection.info, connection.pgconn.ssl_in_use
         host, port = info.host or info.hostaddr, info.port
     server = Server(
-        version=version.split()[0], major=major, encoding=encoding, collate=collate, ctype=ctype,
-        standby=standby, lsn="", bytes=size,
+        version=version.split()[0], major=major, encoding=encoding, collate=collate, ctype=ctype, provider=provider,
+        locale=locale, standby=standby, lsn="", bytes=size,
     )  # fmt: skip
     tools = await asyncio.to_thread(ports.tools.client, major)
     with ports.scratch.workspace() as space:
