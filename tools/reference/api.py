@@ -29,4 +29,6 @@ $ curl -s -X POST -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8420/api/v1
 def page() -> str:
     """Every endpoint with what it gives."""
     rows = [f"| `{method} {path}` | {cell(about)} |" for method, path, about in endpoints()]
-    return "\n\n".join(["# JSON API", INTRODUCTION.rstrip(), "\n".join([HEAD, *rows]), EXAMPLE.rstrip()]) + "\n"
+    return (
+        "\n\n".join(["# JSON API", INTRODUCTION.rstrip(), "\n".join([HEAD, *rows]), EXAMPLE.rstrip()]) + "\n"
+    )
