@@ -54,6 +54,16 @@ def test_a_wrong_file_keeps_the_old_plan_and_is_told_until_it_is_right(fragile: 
     assert fragile.state() == "ok"
 
 
+def test_a_right_file_that_asks_for_a_journal_nobody_can_open_keeps_the_old_plan(fragile: Company) -> None:
+    assert fragile.up is not None
+    agent = fragile.part("agent")
+    fragile.file.write_text(fragile.text + "journal: postgresql://127.0.0.1:1/nowhere\n")
+    fragile.up.send_signal(signal.SIGHUP)
+    slack = eventually(lambda: fragile.recorder.to("/services/T/B/journey"), 20)
+    assert "127.0.0.1:1/nowhere: connection failed" in slack[0].text
+    assert fragile.part("agent") == agent
+
+
 def test_a_check_that_is_renamed_takes_its_incident_with_it(fragile: Company) -> None:
     assert fragile.up is not None
     fragile.kill_api()

@@ -8,18 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from mainstay.app.compose import App, open_app
+from mainstay.app.compose import App, jobs_of, open_app
+from mainstay.app.ownership import own
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.check import Verdict
-from mainstay.core.errors import ConfigError, MainstayError
+from mainstay.core.errors import MainstayError
 from mainstay.core.incident import Severity
 from mainstay.core.service import Process
 from mainstay.engine.lease import Lease
 from mainstay.engine.patience import patiently
 from mainstay.engine.scheduler import Scheduler
 from mainstay.incidents.leftovers import Known, tidy
+from mainstay.ports.clock import SystemClock
 from mainstay.ports.services.process import ProcessControl
+from mainstay.store.open import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +68,9 @@ async def _serve_one(config: Config, path: Path, wishes: "asyncio.Queue[signal.S
 
 async def _read_anew(app: App, path: Path) -> Config | None:
     try:
-        return load(path)
-    except ConfigError as fault:
+        fresh = load(path)
+        await _rehearse(app.config, fresh)
+    except MainstayError as fault:
         words = str(fault)
         logger.error("the new configuration is wrong, the old one stays in force: %s", words)
         await app.store.write(
@@ -81,6 +85,15 @@ async def _read_anew(app: App, path: Path) -> Config | None:
             )
         )
         return None
+    return fresh
+
+
+async def _rehearse(old: Config, fresh: Config) -> None:
+    """Make sure that what the file asks for can be had, while there is still an agent to say that it cannot."""
+    jobs_of(fresh)
+    own(fresh.state_dir)
+    if fresh.journal_url != old.journal_url:
+        await (await open_store(fresh.journal_url, SystemClock())).close()
 
 
 @asynccontextmanager
