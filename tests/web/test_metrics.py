@@ -72,14 +72,19 @@ async def test_healthz_tells_the_age_of_what_was_measured(site: Booted) -> None:
         assert healthy["agent_age"] == 0.4
         assert healthy["measured_age"] == 1.2
         await site.clock.advance(60)
-        old = json.loads((await client.get("/healthz")).text)
+        answer = await client.get("/healthz")
+        assert answer.status == 503
+        old = json.loads(answer.text)
+        assert old["status"] == "nothing is watched: the agent does not run"
         assert old["agent_alive"] is False
         assert old["agent_age"] == 60.4
 
 
 async def test_healthz_without_an_agent_or_a_journal(tmp_path: Path) -> None:
     async with booted(tmp_path, plan=Plan("fresh")) as site, site.client(login=False) as client:
-        fresh = json.loads((await client.get("/healthz")).text)
+        answer = await client.get("/healthz")
+        assert answer.status == 503
+        fresh = json.loads(answer.text)
         assert fresh["agent_age"] is None
         assert fresh["measured_age"] is None
         await site.store.close()

@@ -254,7 +254,10 @@ def allowed(request: Request) -> bool:
 
 
 async def healthz(request: Request) -> Response:
-    """`GET /healthz`: 200 when the journal can be read, with the age of what the agent measured; else 503."""
+    """`GET /healthz`: 200 while the agent lives and the journal can be read, with the age of what was measured.
+
+    503 otherwise: whoever watches mainstay from outside may only look at the code.
+    """
     site = site_of(request)
     try:
         frame = await site.store.read(views.frame)
@@ -265,4 +268,6 @@ async def healthz(request: Request) -> Response:
     for name, column in (("agent_age", "beat_at"), ("measured_age", "measured_at")):
         found[name] = None if frame[column] is None else round(max(0.0, now - frame[column]), 3)
     found["agent_alive"] = found["agent_age"] is not None and found["agent_age"] < STALE
-    return JSONResponse(found)
+    if not found["agent_alive"]:
+        found["status"] = "nothing is watched: the agent does not run"
+    return JSONResponse(found, 200 if found["agent_alive"] else 503)
