@@ -70,7 +70,9 @@ class Agent(Running):
 
     def __init__(self, configuration: str) -> None:
         super().__init__("agent")
-        (self.base / "mainstay.yaml").write_text(f"name: bench\n{configuration}\nstate_dir: {self.base}/state\n")
+        (self.base / "mainstay.yaml").write_text(
+            f"name: bench\n{configuration}\nstate_dir: {self.base}/state\n"
+        )
         self.start([sys.executable, "-m", "mainstay", "up", "--only", "agent"])
 
     @property

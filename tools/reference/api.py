@@ -6,12 +6,13 @@ from mainstay.web.api import endpoints
 from tools.reference.spelling import cell
 
 INTRODUCTION = """\
-The dashboard answers programs under `/api/v1` in JSON. Log in with the header `Authorization: Bearer TOKEN`, where TOKEN is the
-secret that `web.token` names; a browser's login works too, with the token of a page's form in `X-CSRF-Token` for `POST`.
+The dashboard answers programs under `/api/v1` in JSON. Log in with the header `Authorization: Bearer TOKEN`, where
+TOKEN is the secret that `web.token` names; a browser's login works too, with the token of a page's form in
+`X-CSRF-Token` for `POST`.
 
-Times are seconds since 1970, spans are seconds, sizes are bytes. Lists go from the newest back: `limit` says how many (50
-unless told, 500 at most), `before` is the `id` to go on from. An error is `{"error": ..., "hint": ...}` with its status: 400
-what was asked makes no sense, 401 not logged in, 403 refused, 404 not there, 409 not possible now.
+Times are seconds since 1970, spans are seconds, sizes are bytes. Lists go from the newest back: `limit` says how many
+(50 unless told, 500 at most), `before` is the `id` to go on from. An error is `{"error": ..., "hint": ...}` with its
+status: 400 what was asked makes no sense, 401 not logged in, 403 refused, 404 not there, 409 not possible now.
 
 New fields may come; those that are there stay.
 """
