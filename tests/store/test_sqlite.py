@@ -281,3 +281,70 @@ async def test_the_last_signals_of_before_are_no_news(journal: Journal) -> None:
         await one.write(lambda tx: tx.signal("outbox"))
         await aeventually(lambda: two.version("outbox"))
         assert (one.version("runs"), two.version("runs")) == (0, 0)
+
+
+# --- the file taken away -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", [("",), ("", "-wal", "-shm"), ("", "-wal", "-shm", ".lock")])
+async def test_a_journal_that_is_removed_is_begun_anew_and_that_is_known(
+    journal: Journal, path: Path, gone: tuple[str, ...]
+) -> None:
+    async with journal.opened() as store, journal.opened() as other:
+        for each in (store, other):
+            await each.write(put("before"))
+            await each.read(get("before"))
+        for suffix in gone:
+            Path(f"{path}{suffix}").unlink()
+        await store.write(put("after"))
+        assert store.renewed == 1
+        assert await store.read(get("after")) == "1"
+        assert await store.read(get("before")) is None
+        await other.write(put("from the other"))
+        assert [await store.read(get(key)) for key in ("after", "from the other")] == ["1", "1"]
+        assert await other.read(get("after")) == "1"
+    async with journal.opened() as store:
+        assert await store.read(lost(["after", "from the other"])) == []
+
+
+async def test_a_copy_put_in_its_place_is_taken_up(journal: Journal, path: Path, tmp_path: Path) -> None:
+    async with journal.opened() as store:
+        await store.write(put("before"))
+    (tmp_path / "copy").write_bytes(path.read_bytes())
+    async with journal.opened() as store:
+        await store.write(put("later"))
+        (tmp_path / "copy").chmod(0o600)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        (tmp_path / "copy").replace(path)
+        await store.write(put("after"))
+        assert await store.read(lost(["before", "after", "later"])) == ["later"]
+        assert store.renewed == 1
+
+
+async def test_signals_are_heard_in_the_journal_that_came_after(journal: Journal, path: Path) -> None:
+    async with journal.opened() as store, journal.opened() as other:
+        for _ in range(5):
+            await other.write(lambda tx: tx.signal("runs"))
+        await aeventually(lambda: store.version("runs") > 0)
+        version = store.version("runs")
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        await other.write(put("after"))
+        await aeventually(lambda: store.version("runs") > version)  # whoever waits looks at the new journal
+        version = store.version("runs")
+        await other.write(lambda tx: tx.signal("runs"))
+        await aeventually(lambda: store.version("runs") > version)
+
+
+async def test_a_directory_that_is_gone_is_told(journal: Journal, path: Path) -> None:
+    async with journal.opened() as store:
+        await store.write(put("before"))
+        moved = path.parent.rename(path.parent.with_name("moved"))
+        path.parent.write_text("a file where the directory was")
+        with pytest.raises(JournalError, match="cannot be opened"):
+            await store.write(put("after"))
+        path.parent.unlink()
+        moved.rename(path.parent)
+        await store.write(put("after"))
+        assert await store.read(lost(["before", "after"])) == []

@@ -66,6 +66,8 @@ class Store(Protocol):
     """An open journal. Safe to use from one event loop; close it at the end."""
 
     dialect: str
+    renewed: int
+    """How often the journal was found to be another one than before, because somebody removed or replaced its file."""
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` in a transaction; it is on disk when this returns.

@@ -104,6 +104,7 @@ class PostgresStore:
 
     def __init__(self, place: Place, clock: Clock) -> None:
         self.place = place
+        self.renewed = 0
         self._clock = clock
         self._node = new_id(clock.now())
         self._topics = Topics(clock)

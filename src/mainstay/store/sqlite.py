@@ -1,6 +1,7 @@
 """The journal in one SQLite file, shared by the processes of one machine."""
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -12,9 +13,11 @@ from mainstay.store.base import Unit
 from mainstay.store.named import query
 from mainstay.store.readers import Readers
 from mainstay.store.sqlite_file import prepare
-from mainstay.store.sqlite_link import LOG_LIMIT, SqliteLink, SqliteReader, connect, passive, told
+from mainstay.store.sqlite_link import LOG_LIMIT, Line, SqliteLink, SqliteReader, passive, told
 from mainstay.store.topics import Topics
 from mainstay.store.writer import GroupWriter
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -41,6 +44,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
+        self.renewed = 0
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._topics = Topics(clock)
@@ -49,9 +53,9 @@ class SqliteStore:
         self._full = threading.Event()
         self._copied = 0
         self._log = path.with_name(f"{path.name}-wal")
-        watcher = connect(path, reading=True)
-        self._topics.known(watcher.execute(query("topics.all", "sqlite").text).fetchall())
-        self._link = SqliteLink(path, self._count)
+        watcher = Line(path, reading=True)
+        self._topics.known(watcher.get().execute(query("topics.all", "sqlite").text).fetchall())
+        self._link = SqliteLink(path, self._count, self._renew)
         self.writer = GroupWriter(self._link, clock, self._topics.saw)
         self._threads = [
             threading.Thread(target=self._watch, args=(watcher,), name="journal-watcher", daemon=True),
@@ -82,6 +86,12 @@ class SqliteStore:
         with self._clock.busy():
             await asyncio.to_thread(self._join)
 
+    def _renew(self) -> None:
+        """Somebody removed or replaced the file: go on with the journal that stands there now, or with a fresh one."""
+        prepare(self.path)
+        self.renewed += 1
+        logger.error("the journal %s was removed or replaced; going on with what is there now", self.path)
+
     def _join(self) -> None:
         for thread in self._threads:
             thread.join()
@@ -102,26 +112,29 @@ class SqliteStore:
 
         Nothing is left to copy then, so the next write starts the log again from its beginning.
         """
-        connection: sqlite3.Connection | None = None
+        line = Line(self.path)
         while True:
             self._full.wait()
             self._full.clear()
             if self._stop.is_set():
                 break
             try:
-                connection = connection or connect(self.path)
+                passive(line.get())
             except sqlite3.Error:
                 continue  # tried again after the next commits
-            passive(connection)
             self.writer.between(self._link.checkpoint)
-        if connection:
-            connection.close()
+        line.close()
 
-    def _watch(self, connection: sqlite3.Connection) -> None:
+    def _watch(self, line: Line) -> None:
         """See by SQLite's own counter that somebody has written, and by the topics' numbers what was signalled."""
         last = None
         while not self._stop.wait(LOOK):
             try:
+                if line.moved:
+                    last = None
+                    line.close()
+                    self._loop.call_soon_threadsafe(self._topics.anew)
+                connection = line.get()
                 now = connection.execute("PRAGMA data_version").fetchone()
                 if now == last:
                     continue
@@ -132,4 +145,4 @@ class SqliteStore:
                 last = None  # the disk is full or broken for now: look again next time
             except RuntimeError:
                 break  # the loop is closed
-        connection.close()
+        line.close()

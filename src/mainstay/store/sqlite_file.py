@@ -53,6 +53,9 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         return
+    # What is left of a file that is gone would be taken for the log of the fresh one.
+    for rest in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{rest}").unlink(missing_ok=True)
     sync_directory(path.parent)
 
 

@@ -39,9 +39,14 @@ _GONE = {
 
 
 def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
-    """Open one connection: durable commits, checked foreign keys. Raises `sqlite3.Error`."""
+    """Open one connection to a file that is there: durable commits, checked foreign keys. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(
-        path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=512
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
     )
     try:
         for pragma in (
@@ -61,6 +66,49 @@ def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tell the file that stands at a path from others that stood there before; None when there is none.
+
+    SQLite itself writes on into a file that was removed, and all of that is lost.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Line:
+    """A connection to whatever file stands at a path: opened anew when it is another one. Used by one thread."""
+
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
+        self._path = path
+        self._reading = reading
+        self._file: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether another file, or none, stands there than the one that was opened."""
+        return self._connection is not None and identity(self._path) != self._file
+
+    def get(self) -> sqlite3.Connection:
+        """Give the connection. Raises `sqlite3.Error`."""
+        if self.moved:
+            self.close()
+        if self._connection is None:
+            self._file = identity(self._path)
+            self._connection = connect(self._path, reading=self._reading)
+        return self._connection
+
+    def close(self) -> None:
+        """Close it. Never raises."""
+        if self._connection is not None:
+            closing, self._connection = self._connection, None
+            with suppress(sqlite3.Error):
+                closing.close()
 
 
 def told(error: sqlite3.Error, path: Path) -> JournalError:
@@ -186,12 +234,15 @@ class SqliteReader(SqliteTx):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._file = identity(path)
         try:
             self.connection = connect(path, reading=True)
         except sqlite3.Error as error:
             raise told(error, path) from error
 
     def snapshot(self, unit: Unit[T]) -> T:
+        if identity(self.path) != self._file:
+            raise Again("its file was removed or replaced")
         self.failed = None
         self._say("BEGIN")
         try:
@@ -209,9 +260,12 @@ class SqliteLink(SqliteTx):
     careful = True
     """Savepoints cost next to nothing within the process."""
 
-    def __init__(self, path: Path, idle: Callable[[], None]) -> None:
+    def __init__(self, path: Path, idle: Callable[[], None], renew: Callable[[], None]) -> None:
+        """`renew` sees to it that a journal stands at the path after the file was removed or replaced."""
         super().__init__(path)
         self._idle = idle
+        self._renew = renew
+        self._file: tuple[int, int] | None = None
 
     @property
     def tx(self) -> "SqliteLink":
@@ -219,10 +273,20 @@ class SqliteLink(SqliteTx):
 
     def begin(self) -> None:
         try:
-            self.connection = self.connection or connect(self.path)
-            self.connection.execute("BEGIN IMMEDIATE")
+            self._reach().execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise self._broken(error) from error
+        except JournalError as fault:
+            raise Broken(fault) from fault
+
+    def _reach(self) -> sqlite3.Connection:
+        if self._file is not None and identity(self.path) != self._file:
+            self.drop()
+            self._renew()
+        if self.connection is None:
+            self._file = identity(self.path)
+            self.connection = connect(self.path)
+        return self.connection
 
     def mark(self) -> None:
         self._say("SAVEPOINT unit")

@@ -36,6 +36,11 @@ class Topics:
                 self._seen[topic] = number
                 self.bump(topic)
 
+    def anew(self) -> None:
+        """It is another journal from here on, with numbers of its own: wake everybody."""
+        self._seen.clear()
+        self.bump_all()
+
     def bump_all(self) -> None:
         """Signals may have been missed: wake everybody."""
         for topic in list(self._versions):
