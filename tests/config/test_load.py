@@ -85,6 +85,27 @@ def test_defaults_of_a_service_and_of_all_reach_its_checks(written: Any) -> None
     }
 
 
+def test_a_time_out_is_no_longer_than_the_interval(written: Any) -> None:
+    file = """
+name: shop
+services:
+  web:
+    every: 2s
+    checks:
+      - http: {url: https://example.com/}
+      - http: {url: https://example.com/slow, name: slow, every: 30s}
+      - tcp: {address: "example.com:80", timeout: 1s}
+"""
+    found = checks(written(file))
+    assert {name: check.timeout for name, check in found.items()} == {
+        "web/http": 2,
+        "web/slow": 5,
+        "web/tcp": 1,
+    }
+    with pytest.raises(ConfigError, match="asked every 2s but may take 9s"):
+        written(file.replace("timeout: 1s", "timeout: 9s"))
+
+
 def test_backups_go_to_the_only_storage(written: Any) -> None:
     config = written(
         "name: x\nstorage: {here: {directory: b}}\ndatabases:\n  shop: {dsn: {secret: d}, backup: {}}\n"

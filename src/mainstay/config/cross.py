@@ -64,6 +64,7 @@ def _checks(config: "Config") -> Iterator[Problem]:
                 what = f"a second check called {name} in {service}"
                 yield Problem(path, what, "give one of them another `name:`")
             seen[name] = index
+            check = config.asked(settings, check)
             if check.timeout > check.every > 0:
                 what = f"it is asked every {check.every:g}s but may take {check.timeout:g}s"
                 yield Problem(path, what, "make `timeout` shorter than `every`")

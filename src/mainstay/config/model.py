@@ -159,8 +159,14 @@ class Config(Settings):
     def checks(self) -> Iterator[tuple[str, str, Check]]:
         """Give (identifier, service, check) of every check, with the defaults of service and `watch` filled in."""
         for service, settings in self.services.items():
-            every = settings.every or self.watch.every
             for check in settings.checks:
-                if every is not None and "every" not in check.model_fields_set:
-                    check = check.model_copy(update={"every": every})
-                yield f"{service}/{check.name or check.type_name}", service, check
+                yield f"{service}/{check.name or check.type_name}", service, self.asked(settings, check)
+
+    def asked(self, service: ServiceSettings, check: Check) -> Check:
+        """Fill in how often a check is asked and, when it does not say so, that its time-out is no longer than that."""
+        every = service.every or self.watch.every
+        if every is not None and "every" not in check.model_fields_set:
+            check = check.model_copy(update={"every": every})
+        if check.timeout > check.every > 0 and "timeout" not in check.model_fields_set:
+            check = check.model_copy(update={"timeout": check.every})
+        return check

@@ -97,7 +97,7 @@ class Check(Plugin, kind="check"):
     every: Duration = 30.0
     """How often it is asked."""
     timeout: Duration = 5.0
-    """After this long without an answer the verdict is fail."""
+    """After this long without an answer the verdict is fail; `every` when that is shorter."""
 
     async def probe(self, place: Place) -> Answer:
         """Ask once, on a fresh connection. Expected faults are a fail answer, not an exception."""
