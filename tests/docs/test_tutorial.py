@@ -18,7 +18,7 @@ PORTS = ("54329", "8069", "8081", "8420")
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_tutorial_works(checkout: Path, directory: Path, shell: Callable[[Path], Shell]) -> None:
-    checkout.rename(directory / "mainstay")
+    (directory / "mainstay").symlink_to(checkout)
     reader = shell(directory)
     page = steps(ROOT / "docs/tutorial.md", {port: free_port() for port in PORTS})
     assert len(page) > 15
