@@ -112,8 +112,8 @@ async def test_every_check_keeps_its_own_rhythm(clock: FakeClock, desk: Desk) ->
         asked = [result.at for result in desk.of(check.id)]
         assert 240 <= len(asked) <= 242
         gaps = [later - earlier for earlier, later in pairwise(asked[1:])]
-        assert all(abs(gap - 60) < 0.11 for gap in gaps)
-        assert abs(sum(gaps) - 60 * len(gaps)) < 0.11
+        assert all(abs(gap - 60) < 0.21 for gap in gaps)
+        assert abs(sum(gaps) - 60 * len(gaps)) < 0.21
 
 
 async def test_load_is_spread_and_the_first_round_is_soon(clock: FakeClock, desk: Desk) -> None:
@@ -274,7 +274,7 @@ async def test_what_waits_for_a_dead_sink_is_bounded_and_bad_news_stay_longest(
         await clock.advance(55)
         desk.faults.clear()
         await clock.advance(5)
-    assert len(desk.batches[0]) <= 31
+    assert len(desk.batches[0]) <= 35
     assert verdicts(desk.of("s/bad"))[:3] == [("fail", False), ("fail", True), ("fail", True)]
     assert len(desk.of("s/bad")) >= 6
 

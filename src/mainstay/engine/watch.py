@@ -21,7 +21,7 @@ __all__ = ["Sink", "Watch", "WatchSettings", "Watched"]
 
 FIRST_ROUND = 5.0
 """Seconds over which the first round is spread, so that everything is known soon after a start."""
-SHORTEST_NAP = 0.05
+SHORTEST_NAP = 0.1
 """Questions that are due within so many seconds are asked together: at a hundred a second, waking up for each one would
 cost half as much again as asking it."""
 IDLE = 3600.0
