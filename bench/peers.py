@@ -194,7 +194,11 @@ class Victim:
     def __init__(self) -> None:
         self.port = free_port()
         self.address = f"{LOOPBACK}:{self.port}"
-        self.process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.port)], start_new_session=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(self.port)],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
 
     def ready(self) -> bool:
         return reachable(f"http://{self.address}/")
