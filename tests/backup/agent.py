@@ -22,7 +22,7 @@ from mainstay.engine.node import Node
 from mainstay.engine.queue import enqueue
 from mainstay.engine.runner import Runner
 from mainstay.ports.clock import SystemClock
-from mainstay.ports.objects import Storage
+from mainstay.ports.objects import Storage, s3
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.objects.s3 import S3
 from mainstay.ports.postgres.tools import Tools
@@ -33,6 +33,7 @@ from mainstay.store.open import open_store
 
 def storage(options: dict[str, Any]) -> Storage:
     if "s3" in options:
+        s3.PART = options.get("part", s3.PART)
         return S3(
             **options["s3"],
             access_key=Secret("key", "testing"),

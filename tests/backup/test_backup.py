@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
 from mainstay.core.job import JobFailed
+from mainstay.ports.objects import StorageError
+from mainstay.ports.objects.directory import Directory
 from mainstay.store import backups
 from mainstay.store.backups import BackupState
 from tests.backup.house import House
@@ -129,6 +132,38 @@ async def test_one_storage_refusing_is_told_and_the_other_keeps_its_backup(house
     with pytest.raises(Exception, match="blocked"):
         await house.backup(run=run)
     assert await house.all() == []  # refused before anything was dumped
+
+
+async def test_a_copy_that_fails_is_told_and_the_backup_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, third = (
+        house.vault.model_copy(update={"path": house.directory / name}) for name in ("broken", "third")
+    )
+    house.storage("broken", broken)
+    house.storage("third", third)
+    house.database("shop", house.ports.database("shop").dsn.reveal(), to=["vault", "broken", "third"])
+    write = Directory.write
+
+    async def fails(self: Directory, path: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+        if self.path.name == "broken" and path.endswith("globals.sql.zst"):
+            raise StorageError("the disk is on fire")
+        await write(self, path, chunks, expect)
+
+    monkeypatch.setattr(Directory, "write", fails)
+    run = house.run()
+    with pytest.raises(
+        JobFailed, match="backed up in vault, but not in broken: the disk is on fire"
+    ) as failure:
+        await house.backup(run=run)
+    assert failure.value.retry
+    assert {backup.storage for backup in await house.all()} == {"vault", "third"}
+    monkeypatch.setattr(Directory, "write", write)
+    outcome = await house.backup(run=run)  # tried again: only the copy is missing
+    assert outcome.data["proven"] is True
+    assert {backup.storage: backup.state for backup in await house.all()} == dict.fromkeys(
+        ("vault", "broken", "third"), BackupState.PROVEN
+    )
 
 
 async def test_a_backup_that_is_stopped_leaves_nothing(house: House) -> None:

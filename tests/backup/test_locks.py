@@ -12,6 +12,7 @@ import pytest
 
 from mainstay.backup import fingerprint, take
 from mainstay.backup.fingerprint import count_tables
+from mainstay.backup.manifest import folder
 from mainstay.backup.session import LockBusy, session
 from mainstay.backup.snapshot import hold
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
@@ -21,6 +22,8 @@ from tests.backup.house import House, execute
 from tests.helpers import aeventually
 
 CLEAN = 50
+PACE = 0.003
+"""Seconds between two statements of a writer, so that they do not take the machine for themselves."""
 
 WRITES = (
     "INSERT INTO sale (customer, amount, note) SELECT 1 + n, 1 + random() * 9, 'new' FROM generate_series(1, 20) n",
@@ -55,6 +58,7 @@ class Writers:
                     self.done += 1
                 except psycopg.Error:
                     connection.execute("ROLLBACK")
+                self.stop.wait(PACE)
 
 
 @contextmanager
@@ -86,7 +90,8 @@ async def test_fifty_clean_backups_under_writers_raise_no_alarm(
     with writers(shop) as crowd:
         for _ in range(CLEAN):
             before = crowd.done
-            backup = await house.take()
+            run = house.run()
+            backup = await take.take(run, house.ports, "shop", folder("shop", run.due_at, run.id))
             judgement = await copies.judge(house, backup)
             assert judgement.verdict is BackupState.PROVEN, judgement.summary()
             different.add(house.manifest(backup).tables["public.sale"].sum)
