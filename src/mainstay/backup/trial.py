@@ -29,6 +29,17 @@ ROOM = 1.3
 OF_EVERY_SERVER = ("postgres", "template0", "template1")
 
 
+TABLESPACE = re.compile("(?:CREATE|ALTER) TABLESPACE |(?:GRANT|REVOKE) .* ON TABLESPACE ")
+
+
+def _without_tablespaces(roles: Path) -> Path:
+    """A tablespace is a directory of its server; on that same machine the trial would write into it."""
+    some = roles.with_name("roles.sql")
+    lines = roles.read_text().splitlines()
+    some.write_text("\n".join([*(line for line in lines if not TABLESPACE.match(line)), ""]))
+    return some
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
     """The programs for a trial: whose server, whose pg_restore, whose psql."""
@@ -87,7 +98,7 @@ class Trial:
 
         A file is restored on several connections; without one the archive is streamed, on one connection.
         """
-        await load_roles(self.kit.psql, server.dsn(), roles, self.folder)
+        await load_roles(self.kit.psql, server.dsn(), _without_tablespaces(roles), self.folder)
         name = "proof" if self.manifest.name in OF_EVERY_SERVER else self.manifest.name
         foreign = await create_database(server.dsn(), name, self.manifest.server)
         if foreign:
