@@ -104,6 +104,24 @@ async def vanished(ports: BackupPorts, database: str, name: str) -> list[Backup]
     return lost
 
 
+async def returned(ports: BackupPorts, database: str, name: str) -> list[Backup]:
+    """Give the backups that were missed and lie in the storage again, as under a disk that was not mounted.
+
+    They count as taken: what a proof said of them was about objects that were away since.
+    """
+    there = {place.path for place in await survey(ports.storage(name), database) if place.complete}
+    known = await ports.store.read(lambda tx: backups.of(tx, database))
+    back = []
+    for each in known:
+        if each.storage != name or each.path not in there or each.state is not BackupState.FAILED:
+            continue
+        proofs = await ports.store.read(lambda tx, back=each.id: backups.proofs(tx, back))  # type: ignore[misc]
+        if not proofs or proofs[0].verdict is not BackupState.FAILED:
+            await ports.store.write(lambda tx, back=each.id: backups.judge(tx, back, BackupState.TAKEN))  # type: ignore[misc]
+            back.append(each)
+    return back
+
+
 async def delete(ports: BackupPorts, backup: Backup) -> None:
     """Delete a backup: its record, then its objects. Raises `StorageError`.
 

@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from mainstay.backup.catalog import adopt, delete, finish_deletions, retention, sweep_orphans, vanished
+from mainstay.backup.catalog import (
+    adopt,
+    delete,
+    finish_deletions,
+    retention,
+    returned,
+    sweep_orphans,
+    vanished,
+)
 from mainstay.backup.copy import copy
 from mainstay.backup.manifest import folder
 from mainstay.backup.ports import BackupPorts
-from mainstay.backup.prove import prove
+from mainstay.backup.prove import damaged, prove
 from mainstay.backup.take import take
 from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
@@ -128,10 +136,11 @@ async def _get(ports: BackupPorts, id: str) -> Backup:
 async def _prove(
     run: RunContext, ports: BackupPorts, backup: Backup, copies: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Prove a backup; its `copies` were read back a moment ago and have the same bytes."""
+    """Prove a backup and its `copies`, as far as what is found holds for their bytes, too."""
     await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
     proof = await prove(run, ports, backup)
-    proofs = [proof, *(replace(proof, id=new_id(proof.at), backup=each) for each in copies)]
+    same = await _same_bytes(ports, proof, copies)
+    proofs = [proof, *(replace(proof, id=new_id(proof.at), backup=each) for each in same)]
     await ports.store.write(lambda tx: _keep(tx, proofs))
     if proof.verdict is BackupState.FAILED:
         raise JobFailed(
@@ -149,6 +158,17 @@ async def _prove(
     }
 
 
+async def _same_bytes(ports: BackupPorts, proof: Proof, copies: Sequence[str]) -> list[str]:
+    """Give the copies that have the bytes that were tried: they were read back a moment ago.
+
+    None does when the tried one was damaged: a copy is what it was then, and may be the last good one.
+    """
+    if damaged(proof):
+        return []
+    made = [await _get(ports, each) for each in copies]
+    return [each.id for each in made if ports.storage(each.storage).read_back]
+
+
 def _keep(tx: Tx, proofs: Sequence[Proof]) -> None:
     for proof in proofs:
         backups.prove(tx, proof)
@@ -161,6 +181,8 @@ async def _retain(run: RunContext, ports: BackupPorts, database: str) -> int:
         await finish_deletions(ports, database, name)
         for lost in await vanished(ports, database, name):
             run.log(f"MISSING {lost.id}: somebody deleted it from {name}")
+        for back in await returned(ports, database, name):
+            run.log(f"{back.id} is in {name} again")
         for found in await adopt(ports, database, name):
             run.log(f"found {found.id} in {name}, which the journal did not know")
         plan, present = await retention(ports, database, name)
