@@ -30,16 +30,27 @@ SELECT current_setting('server_version_num')::int / 10000, current_setting('serv
        (SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user)
 """
 OBJECTS = """
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WITH own AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+     member AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+SELECT (SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+        AND relnamespace IN (TABLE own)),
+       (SELECT count(*) FROM pg_largeobject_metadata),
+       (SELECT count(*) FROM pg_proc WHERE pronamespace IN (TABLE own)
+        AND ('pg_proc'::regclass, oid) NOT IN (TABLE member)),
+       (SELECT count(*) FROM pg_type WHERE typnamespace IN (TABLE own) AND typtype IN ('d', 'e', 'r')
+        AND ('pg_type'::regclass, oid) NOT IN (TABLE member))
 """
+THINGS = ("relations", "large objects", "functions", "types")
+TEMPLATES = ("template0", "template1")
+LONGEST_NAME = 63
+"""Bytes; PostgreSQL cuts the rest off in silence."""
 ROLE = re.compile(r'^(?:CREATE ROLE|ALTER ROLE) ((?:"(?:[^"]|"")*"|[^\s;"])+)')
 GRANT = re.compile(r'^GRANT .* TO ((?:"(?:[^"]|"")*"|[^\s;"])+)')
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do. `occupied` is how many relations are in the target; `refused` says why it would not,
+    """What a restore would do. `occupied` is how many things are in the target; `refused` says why it would not,
     `remedy` what to do about that.
     """
 
@@ -98,10 +109,13 @@ async def plan_restore(ports: BackupPorts, id: str, target: Dsn, *, replace: boo
             await connection.execute("SELECT name::text FROM pg_available_extensions")
         ).fetchall()
     exists = (name,) in rows
-    occupied = await _occupied(target.with_(dbname=name)) if exists else 0
+    there = await _occupied(target.with_(dbname=name)) if exists else {}
+    occupied = sum(there.values())
     refused = remedy = None
-    if occupied and not replace:
-        refused = f"{name} is not empty: it has {occupied} relations"
+    if name in TEMPLATES or (occupied and name == "postgres"):
+        refused, remedy = f"{name} belongs to the server itself", "name another database"
+    elif occupied and not replace:
+        refused = f"{name} is not empty: it has {_said(there)}"
         remedy = "name a new database, or say --replace"
     elif (occupied or not exists) and not may_create:
         user = target.params.get("user", "this user")
@@ -114,10 +128,19 @@ async def plan_restore(ports: BackupPorts, id: str, target: Dsn, *, replace: boo
     )  # fmt: skip
 
 
-async def _occupied(dsn: Dsn) -> int:
+async def _occupied(dsn: Dsn) -> dict[str, int]:
     async with session(dsn) as connection:
-        (count,) = await one(connection, OBJECTS)
-    return int(count)
+        counts = await one(connection, OBJECTS)
+    return {thing: count for thing, count in zip(THINGS, counts, strict=True) if count}
+
+
+def _said(there: dict[str, int]) -> str:
+    return ", ".join(f"{count} {thing}" for thing, count in there.items())
+
+
+def _beside(name: str, word: str) -> str:
+    """Give a name for a database beside another, which fits whole."""
+    return name.encode()[: LONGEST_NAME - len(word.encode())].decode(errors="ignore") + word
 
 
 async def restore(
@@ -132,19 +155,23 @@ async def restore(
     if plan.refused:
         raise MainstayError(f"nothing is restored: {plan.refused}", hint=plan.remedy)
     moment = datetime.fromtimestamp(ports.clock.now(), UTC).strftime("%Y%m%d_%H%M%S")
-    name = f"{plan.database}_restoring_{moment}" if plan.occupied else plan.database
+    # A name of its own until everything is there: whoever finds the database after a crash sees what it is.
+    fills = plan.exists and not plan.occupied
+    name = plan.database if fills else _beside(plan.database, f"_restoring_{moment}")
     with ports.scratch.workspace() as space:
         judgement = await _fill(told_to, ports, plan, target, name, space)
     if not plan.occupied:
-        return Restored(name, judgement)
-    if judgement.differences:
+        if not fills:
+            await _rename(target, (name, plan.database))
+        return Restored(plan.database, judgement)
+    if judgement.differences or judgement.unproven:
         raise PostgresError(
             f"the restored copy {name} differs from the backup, so {plan.database} was left alone: "
             f"{judgement.summary()}",
             hint=f"look at it, then DROP DATABASE {name}",
         )
-    kept = f"{plan.database}_before_{moment}"
-    await _swap(target, plan.database, name, kept)
+    kept = _beside(plan.database, f"_before_{moment}")
+    await _rename(target, (plan.database, kept), (name, plan.database))
     told_to.log(f"{plan.database} is now the restored copy; what it was before is called {kept}")
     return Restored(plan.database, judgement, kept)
 
@@ -166,6 +193,8 @@ async def _fill(
             foreign = await create_database(target.with_(dbname="postgres"), name, manifest.server)
             if foreign:
                 told_to.log(f"the server does not know the locale {foreign}: {name} has C")
+        elif there := await _occupied(target.with_(dbname=name)):
+            raise MainstayError(f"nothing is restored: {name} is no longer empty: it has {_said(there)}")
         done = 0
 
         def item() -> None:
@@ -227,17 +256,18 @@ def _plain(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-async def _swap(target: Dsn, name: str, copy: str, kept: str) -> None:
+async def _rename(target: Dsn, *names: tuple[str, str]) -> None:
+    """Rename databases, all or none, from the first of a pair to the second."""
     from psycopg import sql
 
     async with session(target.with_(dbname="postgres")) as connection:
         with told(target):
             async with connection.transaction():
-                for database in (name, copy):
+                for database, _ in names:
                     await connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                         [database],
                     )
-                for old, new in ((name, kept), (copy, name)):
+                for old, new in names:
                     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
                     await connection.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))

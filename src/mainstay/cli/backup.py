@@ -188,7 +188,7 @@ def _planned(ctx: Context, plan: Any) -> int:
 
 
 def _restored(ctx: Context, done: Any) -> int:
-    equal = not done.judgement.differences
+    equal = not (done.judgement.differences or done.judgement.unproven)
     if ctx.out.json:
         document = {"database": done.database, "equal": equal, "kept_as": done.kept_as}
         ctx.out.data({**document, "summary": done.judgement.summary()})
