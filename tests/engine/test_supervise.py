@@ -27,12 +27,14 @@ from mainstay.engine.supervise import Supervisor
 from mainstay.ports.clock import SystemClock
 logging.basicConfig(level=logging.INFO)
 children = json.loads(sys.argv[1])
-asyncio.run(Supervisor(SystemClock(), children, grace=float(sys.argv[2])).serve())
+def heard(name, line): print("heard", name, line[:40], flush=True)
+asyncio.run(Supervisor(SystemClock(), children, grace=float(sys.argv[2]), heard=heard).serve())
 print("all ended", flush=True)
 """
 CHILD = """
 import os, signal, sys, threading
 from mainstay.engine.supervise import follow
+from mainstay.engine.pulse import speaker
 name = sys.argv[1]
 stubborn = "stubborn" in sys.argv
 stop = threading.Event()
@@ -43,6 +45,10 @@ def end(number, frame):
 signal.signal(signal.SIGTERM, end)
 signal.signal(signal.SIGHUP, lambda number, frame: say("SIGHUP"))
 follow(grace=1.0)
+speak = speaker()
+speak("fine\\nand well")
+if "talks" in sys.argv:
+    for _ in range(2000): speak("x" * 400)
 say("up")
 if "falls" in sys.argv: sys.exit(3)
 while not stop.wait(0.05): pass
@@ -98,7 +104,7 @@ def test_a_fallen_process_is_started_again_and_the_others_are_left_alone(tmp_pat
 
 def test_one_that_keeps_falling_is_started_more_and_more_seldom(tmp_path: Path) -> None:
     with family(tmp_path, "agent falls") as parent:
-        eventually(lambda: parent.said().count("ended with exit code 3") >= 3, 30)
+        eventually(lambda: parent.said().count("ended with exit code 3; again") >= 3, 30)
         pauses = [line.rsplit(" ", 2)[1] for line in parent.said().splitlines() if "again in" in line]
         assert pauses[:3] == [f"{FIRST_PAUSE * 2**n:.1f}" for n in range(3)]
 
@@ -188,3 +194,22 @@ async def test_readiness_is_told_only_when_it_is_there(
         with pytest.raises(BlockingIOError):
             listener.recv(100)
     assert asked == ["asked"]
+
+
+def test_what_a_child_says_and_what_becomes_of_it_is_heard(tmp_path: Path) -> None:
+    with family(tmp_path, "agent", "web falls") as parent:
+        pid_of(parent, "agent")
+        eventually(lambda: "heard agent fine and well" in parent.said())
+        eventually(lambda: "heard web falls it ended with exit code 3" in parent.said())
+        os.kill(pid_of(parent, "agent"), signal.SIGKILL)
+        eventually(lambda: "heard agent it was ended by SIGKILL" in parent.said())
+        eventually(lambda: parent.said().count("heard agent fine and well") == 2)
+
+
+def test_children_that_come_and_go_leave_no_pipe_open(tmp_path: Path) -> None:
+    with family(tmp_path, "agent talks") as parent:
+        pid_of(parent, "agent")
+        open_files = len(list(Path(f"/proc/{parent.pid}/fd").iterdir()))
+        os.kill(pid_of(parent, "agent"), signal.SIGKILL)
+        pid_of(parent, "agent", 2)
+        assert len(list(Path(f"/proc/{parent.pid}/fd").iterdir())) <= open_files + 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mainstay.app.compose import App, jobs_of, open_app
 from mainstay.app.ownership import own
+from mainstay.app.vigil import Say, report
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.check import Verdict
@@ -33,8 +34,11 @@ START_GRACE = 15.0
 """Seconds that a service which the agent itself started has to give its first answer."""
 
 
-async def serve(path: Path) -> None:
-    """Serve until SIGTERM; read the file anew at SIGHUP and go on with the old plan when it is wrong."""
+async def serve(path: Path, say: Say = lambda line: None) -> None:
+    """Serve until SIGTERM; read the file anew at SIGHUP and go on with the old plan when it is wrong.
+
+    `say` tells the supervisor how the agent is.
+    """
     wishes: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -43,14 +47,16 @@ async def serve(path: Path) -> None:
     for library in NEEDED_IN_A_HURRY:
         await asyncio.to_thread(importlib.import_module, library)
     while config is not None:
-        config = await _serve_one(config, path, wishes)
+        config = await _serve_one(config, path, wishes, say)
 
 
-async def _serve_one(config: Config, path: Path, wishes: "asyncio.Queue[signal.Signals]") -> Config | None:
+async def _serve_one(
+    config: Config, path: Path, wishes: "asyncio.Queue[signal.Signals]", say: Say
+) -> Config | None:
     """Serve one configuration; give the next one, or None when it is time to end."""
     async with open_app(config, role="agent") as app:
         await app.store.write(lambda tx: app.desk.clear_condition(tx, CONFIG_CONDITION, "the file is right"))
-        async with _working(app) as work:
+        async with _working(app, say) as work:
             while not work.done():
                 wish = asyncio.ensure_future(wishes.get())
                 await asyncio.wait({wish, work}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,9 +103,9 @@ async def _rehearse(old: Config, fresh: Config) -> None:
 
 
 @asynccontextmanager
-async def _working(app: App) -> "AsyncIterator[asyncio.Task[None]]":
+async def _working(app: App, say: Say) -> "AsyncIterator[asyncio.Task[None]]":
     await _settle(app, await _start_processes(app))
-    work = asyncio.create_task(_work(app))
+    work = asyncio.create_task(_work(app, say))
     try:
         yield work
     finally:
@@ -108,12 +114,13 @@ async def _working(app: App) -> "AsyncIterator[asyncio.Task[None]]":
         await asyncio.gather(work, return_exceptions=True)
 
 
-async def _work(app: App) -> None:
+async def _work(app: App, say: Say) -> None:
     """Everything the agent does, side by side; one part that falls over ends all, and the supervisor starts anew."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.runner.serve())
         tasks.create_task(Scheduler(app.store, app.clock, app.jobs, app.config.timezone).serve())
         tasks.create_task(_watch(app))
+        tasks.create_task(report(app, say))
         for sender in app.senders():
             tasks.create_task(sender.run())
         for control in app.controls.values():

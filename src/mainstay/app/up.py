@@ -8,8 +8,10 @@ from typing import Literal
 
 from mainstay.app.compose import dashboard_url
 from mainstay.app.ownership import alone, own
+from mainstay.app.vigil import Vigil
 from mainstay.config import load
 from mainstay.config.model import Config
+from mainstay.engine.pulse import speaker
 from mainstay.engine.supervise import Supervisor, follow
 from mainstay.ports.clock import SystemClock
 from mainstay.store import accounts
@@ -35,7 +37,14 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     children: dict[str, list[str]] = {
         part: [*_command(), "up", "--only", part, "--config", str(config.file)] for part in PARTS
     }
-    await Supervisor(SystemClock(), children).serve()
+    clock = SystemClock()
+    vigil = Vigil(clock, config, lambda: supervisor.kill("agent"))
+    supervisor = Supervisor(clock, children, heard=vigil.hear)
+    keeping = asyncio.create_task(vigil.serve())
+    try:
+        await supervisor.serve()
+    finally:
+        keeping.cancel()
 
 
 async def _prepare(config: Config) -> str | None:
@@ -55,6 +64,7 @@ def _command() -> list[str]:
 def run_part(part: Part, path: Path) -> None:
     """Be the agent or the web process until SIGTERM."""
     follow()
+    say = speaker()
     from mainstay.app import agent, dashboard
 
-    asyncio.run((agent if part == "agent" else dashboard).serve(path))
+    asyncio.run(agent.serve(path, say) if part == "agent" else dashboard.serve(path))

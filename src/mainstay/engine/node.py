@@ -46,6 +46,8 @@ class Node:
         self.id = new_id(clock.now())
         self.host = host or socket.gethostname()
         self.role = role
+        self.trouble = ""
+        """Why the last beat could not be written; empty when it was."""
         self.beat_every = beat_every
         self.dead_after = dead_after
         self._store = store
@@ -109,9 +111,12 @@ class Node:
             version = self._store.version("nodes")
             try:
                 await self._tick()
+                self.trouble = ""
             except JournalError as fault:
+                self.trouble = str(fault)
                 logger.warning("node %s cannot beat: %s", self.id, fault)
-            except Exception:
+            except Exception as fault:
+                self.trouble = f"{type(fault).__name__}: {fault}"
                 logger.exception("node %s cannot beat", self.id)
             # A newcomer is watched from its first moment.
             if self._store.version("nodes") == version:

@@ -12,8 +12,10 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from mainstay.engine.patience import rest
+from mainstay.engine.pulse import PULSE, Ear
 from mainstay.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ class Supervisor:
     """Keeps processes running. `children` are argument lists by name; no shell is involved.
 
     SIGTERM and SIGINT end them (SIGKILL after `grace` seconds), SIGHUP is passed on. `ready` is awaited before
-    systemd is told that the service is up.
+    systemd is told that the service is up. `heard` is called with a child's name and what it said by its pulse, or what
+    became of it when it fell.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class Supervisor:
         children: Mapping[str, Sequence[str]],
         grace: float = 30.0,
         ready: Callable[[], Awaitable[object]] | None = None,
+        heard: Callable[[str, str], None] | None = None,
     ) -> None:
         self.running: dict[str, asyncio.subprocess.Process] = {}
         self._clock = clock
         self._children = children
         self._grace = grace
         self._ready = ready
+        self._heard = heard or (lambda name, line: None)
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
@@ -76,23 +81,34 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
 
+    def kill(self, name: str) -> None:
+        """End one process at once; it is started again."""
+        if name in self.running:
+            with suppress(ProcessLookupError):
+                self.running[name].kill()
+
     async def _keep(self, name: str, lifeline: int) -> None:
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             began = self._clock.monotonic()
-            process = await self._start(name, lifeline)
-            if process is not None:
-                await self._watch(name, process)
+            ear = Ear(partial(self._heard, name))
+            try:
+                process = await self._start(name, lifeline, ear)
+                if process is not None:
+                    await self._watch(name, process)
+            finally:
+                ear.close()
             if self._stopping.is_set():
                 return
             if self._clock.monotonic() - began >= HEALTHY_AFTER:
                 pause = FIRST_PAUSE
+            self._heard(name, f"it {_fate(process)}")
             logger.warning("%s %s; again in %.1f s", name, _fate(process), pause)
             await rest(self._clock, self._stopping, pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _start(self, name: str, lifeline: int) -> asyncio.subprocess.Process | None:
-        environment = {**os.environ, LIFELINE: str(lifeline)}
+    async def _start(self, name: str, lifeline: int, ear: Ear) -> asyncio.subprocess.Process | None:
+        environment = {**os.environ, LIFELINE: str(lifeline), PULSE: str(ear.mouth)}
         # systemd listens to one process only: the supervisor.
         for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environment.pop(variable, None)
@@ -100,7 +116,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 *self._children[name],
                 env=environment,
-                pass_fds=[lifeline],
+                pass_fds=[lifeline, ear.mouth],
                 stdin=asyncio.subprocess.DEVNULL,
                 # A Ctrl-C in a terminal goes to the supervisor alone, which ends them in order.
                 start_new_session=True,
@@ -108,6 +124,8 @@ class Supervisor:
         except OSError as fault:
             logger.error("%s cannot be started: %s", name, fault)
             return None
+        finally:
+            ear.given()
         self.running[name] = process
         return process
 
