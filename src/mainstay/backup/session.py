@@ -55,9 +55,23 @@ async def session(dsn: Dsn, lock_timeout: float = 0) -> AsyncIterator["Connectio
                 "JOIN pg_catalog.pg_settings s ON lower(s.name) = w.name",
                 [list(pins), list(pins.values())],
             )
+            await _refuse_pooler(dsn, connection)
             yield connection
     finally:
         await connection.close()
+
+
+async def _refuse_pooler(dsn: Dsn, connection: "Connection") -> None:
+    """A pooler gives each transaction another server connection, on which nothing is pinned: rows could stay hidden.
+
+    It shows itself by the number of the server process, which it makes up when a client logs in.
+    """
+    (pid,) = await one(connection, "SELECT pg_catalog.pg_backend_pid()")
+    if pid != connection.info.backend_pid:
+        raise PostgresError(
+            f"{dsn} leads to a connection pooler, through which no snapshot can be held",
+            hint="give the address of PostgreSQL itself in dsn",
+        )
 
 
 async def one(connection: "Connection", query: str) -> tuple[Any, ...]:
