@@ -19,6 +19,7 @@ from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPru
 from mainstay.engine.node import Node
 from mainstay.engine.runner import RunHook, Runner
 from mainstay.engine.watch import Watch, Watched
+from mainstay.incidents.blind import Sight
 from mainstay.incidents.desk import Desk
 from mainstay.incidents.from_run import hook, key_of
 from mainstay.incidents.machine import Rules
@@ -105,7 +106,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         clock,
         LocalPlace(clock, Resolver(clock)),
         [Watched(*each) for each in config.checks()],
-        recorder.record,
+        Sight(recorder, lambda service: config.services[service].critical).record,
         config.watch,
     )
     heal = _heal_ports(config, controls, watch, recorder)

@@ -10,7 +10,7 @@ from mainstay.incidents.machine import NOTHING, Rules, advance, key_of
 from mainstay.incidents.routing import Routing
 from mainstay.ports.clock import Clock
 from mainstay.store import incidents, results
-from mainstay.store.base import Store, Tx
+from mainstay.store.base import Store, Tx, Unit
 
 RulesOf = Callable[[str], Rules]
 """Gives a service's rules by its name."""
@@ -34,8 +34,11 @@ class Recorder:
 
     async def record(self, batch: Sequence[Result]) -> None:
         """Keep results and all that follows from them; on disk when this returns. May be repeated with the same."""
-        changed = await self.store.write(lambda tx: self.record_in(tx, batch))
-        if changed:
+        await self.write(lambda tx: self.record_in(tx, batch))
+
+    async def write(self, unit: Unit[bool]) -> None:
+        """Write a unit that records; it gives whether an incident changed."""
+        if await self.store.write(unit):
             crash.point("incident.committed")
 
     def record_in(self, tx: Tx, batch: Sequence[Result]) -> bool:
