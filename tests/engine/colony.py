@@ -29,6 +29,7 @@ class Mortal:
 
     def __init__(self, store: Store, fuse: int | None, chance: random.Random) -> None:
         self.dialect = store.dialect
+        self.renewed = store.renewed
         self.dead = asyncio.Event()
         self._store = store
         self._fuse = fuse

@@ -27,6 +27,7 @@ class Weak:
 
     def __init__(self, store: Store) -> None:
         self.dialect = store.dialect
+        self.renewed = store.renewed
         self.away = False
         self._store = store
 
