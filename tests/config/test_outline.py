@@ -62,6 +62,30 @@ def test_a_changed_file_is_validated_anew(file: Path, environ: dict[str, str]) -
         outline(file, environ)
 
 
+def test_who_only_looks_is_shown_the_file_as_it_last_was_right(file: Path, environ: dict[str, str]) -> None:
+    said: list[str] = []
+    right = outline(file, environ, said.append)
+    file.write_text(TEXT.replace("critical: true", "critical: maybe"))
+    assert outline(file, environ, said.append) == right
+    [words] = said
+    assert "must be true or false" in words
+    assert words.endswith("until that is mended, the file counts as it last was right")
+    file.write_text(TEXT)
+    assert outline(file, environ, said.append) == right
+    assert len(said) == 1
+
+
+def test_a_file_that_never_was_right_or_is_gone_shows_nothing(file: Path, environ: dict[str, str]) -> None:
+    file.write_text("nme: shop\n")
+    with pytest.raises(ConfigError, match="did you mean name"):
+        outline(file, environ, print)
+    file.write_text(TEXT)
+    outline(file, environ, print)
+    file.unlink()
+    with pytest.raises(ConfigError):
+        outline(file, environ, print)
+
+
 @pytest.mark.parametrize("rubbish", ["", "{}", "not json", '{"key": 1}'])
 def test_a_damaged_cache_only_costs_time(file: Path, environ: dict[str, str], rubbish: str) -> None:
     first = outline(file, environ)

@@ -34,11 +34,14 @@ class Context:
         return find(self._given)
 
     def outline(self) -> "Outline":
-        """Give the few facts that looking needs; fast when the file was validated before."""
+        """Give the few facts that looking needs; fast when the file was validated before.
+
+        A file that is wrong now is warned of, and counts as it last was right: who looks at night must see something.
+        """
         from mainstay.config.outline import outline
 
         if self._outline is None:
-            self._outline = outline(self.path)
+            self._outline = outline(self.path, warn=self.warn)
         return self._outline
 
     def config(self, *, secrets: bool = True) -> "Config":

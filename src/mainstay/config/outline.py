@@ -6,7 +6,7 @@ look, so its facts are kept in the cache directory together with its text. No se
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,10 +51,13 @@ class Outline(NamedTuple):
         return journal_url(value, self.file.parent, self.state_dir)
 
 
-def outline(path: Path, environ: Mapping[str, str] | None = None) -> Outline:
+def outline(
+    path: Path, environ: Mapping[str, str] | None = None, warn: Callable[[str], None] | None = None
+) -> Outline:
     """Give the outline of a file, from the cache if it is the very file that was validated before.
 
-    Raises `ConfigError` as `load` does.
+    With `warn`, a wrong file gives the outline of when it was last right, as a running mainstay goes by that, too; the
+    fault is told to `warn`. Raises `ConfigError` as `load` does.
     """
     environ = os.environ if environ is None else environ
     file = path.absolute()
@@ -64,7 +67,14 @@ def outline(path: Path, environ: Mapping[str, str] | None = None) -> Outline:
         return found
     from mainstay.config.load import load
 
-    made = of(load(path, secrets=False, environ=environ))
+    try:
+        made = of(load(path, secrets=False, environ=environ))
+    except ConfigError as fault:
+        before = _read(cached, None, file) if cached and warn and key else None
+        if before is None or warn is None:
+            raise
+        warn(f"{fault}\nuntil that is mended, the file counts as it last was right")
+        return before
     if key and cached:
         _write(cached, key, made)
     return made
@@ -100,10 +110,12 @@ def _cache(file: Path, environ: Mapping[str, str]) -> Path | None:
     return Path(base) / "mainstay" / f"{name[-200:]}.json" if base else None
 
 
-def _read(cached: Path, key: list[str], file: Path) -> Outline | None:
+def _read(cached: Path, key: list[str] | None, file: Path) -> Outline | None:
+    """Give what was kept for this file; without a key, for whatever text it had under this version."""
     try:
         data = json.loads(cached.read_bytes())
-        if data["key"] != key:
+        here = [__version__, str(file)]
+        if data["key"] != key and (key is not None or data["key"][:2] != here):
             return None
         journal_file = data["journal_file"]
         return Outline(
