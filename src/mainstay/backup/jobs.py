@@ -71,8 +71,8 @@ async def _check(run: RunContext, ports: BackupPorts, database: str) -> None:
     await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
     for name in ports.backup(database).storages:
         storage = ports.storage(name)
+        await storage.check()  # before the sweep: it says best what is wrong with a storage
         swept = await storage.sweep(ports.clock.now()) + await sweep_orphans(ports, database, name, run.id)
-        await storage.check()
         run.log(f"{name} ({storage.target()}) takes objects{f', {swept} leftovers swept' if swept else ''}")
 
 

@@ -88,6 +88,8 @@ def _list(ctx: Context, args: argparse.Namespace) -> int:
     if ctx.out.json:
         ctx.out.data({"backups": [_plain(row) for row in rows]})
         return 0
+    if not rows and args.database:
+        _databases(ctx, [args.database])
     if not rows:
         ctx.out.print(("no backup yet; mainstay backup now takes one", "dim"))
         return 0

@@ -1,6 +1,7 @@
 """A bucket of an S3-compatible service as storage."""
 
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -237,8 +238,15 @@ class S3(Storage, type="s3"):
             raise StorageError(f"{self.target()}: {_short(fault)}", hint=_hint(str(fault))) from None
 
 
+_TRIES = re.compile(r",? (?:after \d+ retries, )?max_retries: \d+, retry_timeout: \S+")
+_REASON = re.compile(r'message: "([^"]+)"')
+
+
 def _short(fault: Exception) -> str:
-    return " ".join(str(fault).split("\n\nDebug source")[0].split())[:400]
+    words, _, source = str(fault).partition("\n\nDebug source")
+    text = _TRIES.sub("", " ".join(words.split()).removeprefix("Generic S3 error: "))
+    reason = _REASON.search(source)  # of the operating system
+    return (f"{text}: {reason[1]}" if reason else text)[:400]
 
 
 def _hint(text: str) -> str:

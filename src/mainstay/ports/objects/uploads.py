@@ -95,6 +95,13 @@ async def _request(account: Account, method: str, path: str, query: dict[str, st
             session.request(method, URL(url, encoded=True), headers=headers, allow_redirects=False) as answer,
         ):
             text = await answer.text()
+    except aiohttp.ClientConnectorError as fault:
+        number = fault.errno or 0  # a name that cannot be resolved has none of the system's
+        reason = os.strerror(number) if number > 0 else str(fault.os_error)
+        raise StorageError(
+            f"bucket {account.bucket}: cannot connect to {account.endpoint}: {reason}",
+            hint="look at the endpoint, its port and the network",
+        ) from None
     except (aiohttp.ClientError, TimeoutError) as fault:
         raise StorageError(f"bucket {account.bucket}: {str(fault) or 'no answer in time'}") from None
     if answer.status >= 300 and answer.status != 404:
