@@ -9,6 +9,7 @@ message: detection, confirmation, routing and delivery.
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -56,9 +57,9 @@ def faults(
         eventually(lambda: all(victim.ready() for victim in victims), 60.0)
         recorder = Recorder()
         stack.callback(recorder.stop)
-        watch(stack, victims, recorder, peers)
+        agent = watch(stack, victims, recorder, peers)
         hurt = {}
-        for victim in shuffled(victims):
+        for victim in in_turn(victims, agent):
             fault(victim)
             hurt[victim.address] = time.monotonic()
         watchers = (
@@ -70,20 +71,29 @@ def faults(
     return none | {who: [at - hurt[victim] for victim, at in when.items()] for who, when in found.items()}
 
 
-def shuffled(victims: Sequence[Victim]) -> Iterator[Victim]:
-    """The victims in any order, at moments spread over the interval so that every phase has its turn."""
-    began = time.monotonic()
-    chosen = random.sample(victims, len(victims))
-    for number, victim in enumerate(chosen):
-        # Three turns of the slowest interval, each victim somewhere in its own slice.
-        at = began + (number + random.random()) * 45.0 / len(chosen)
-        time.sleep(max(0.0, at - time.monotonic()))
+def in_turn(victims: Sequence[Victim], agent: Agent) -> Iterator[Victim]:
+    """The victims in any order, at random moments that cover the interval evenly.
+
+    Each has a slice of the time since it was last asked, so that no luck of a few phases makes the figures. The peers
+    ask on clocks of their own, to which these moments are as good as any.
+    """
+    slices = random.sample(range(len(victims)), len(victims))
+    for victim, number in zip(victims, slices, strict=True):
+        offset = (number + random.random()) / len(victims) * EVERY
+        time.sleep((asked_at(agent, victim) + offset - time.time()) % EVERY)
         yield victim
+
+
+def asked_at(agent: Agent, victim: Victim) -> float:
+    """When the agent last had an answer of a victim, seconds since 1970."""
+    query = "SELECT max(at) FROM check_state WHERE service = ?"
+    with sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True) as journal:
+        return float(journal.execute(query, (f"v{victim.port}",)).fetchone()[0])
 
 
 def watch(
     stack: ExitStack, victims: Sequence[Victim], recorder: Recorder, peers: dict[str, dict[str, str]]
-) -> None:
+) -> Agent:
     """Start everyone who watches, and wait until they have looked at each victim."""
     lines = [
         "journal: sqlite:///journal.db",
@@ -100,12 +110,11 @@ def watch(
             stack.enter_context(Prometheus([victim.address for victim in victims], hook, **settings))
     agent.ready(lambda: seen(agent) == len(victims))
     time.sleep(20.0)
+    return agent
 
 
 def seen(agent: Agent) -> int:
     """How many victims the agent has an answer of."""
-    import sqlite3
-
     with sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True) as journal:
         return int(journal.execute("SELECT count(*) FROM check_state WHERE verdict = 'ok'").fetchone()[0])
 

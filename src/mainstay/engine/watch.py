@@ -30,7 +30,7 @@ IDLE = 3600.0
 class WatchSettings(Settings):
     """How checks are asked."""
 
-    confirm_after: Duration = 0.8
+    confirm_after: Duration = 0.7
     """A verdict worse than the one before is looked at again on a fresh connection, this long after the first look
     began."""
     concurrency: int = Field(default=400, ge=1)
