@@ -164,6 +164,7 @@ def test_a_backup_is_taken_proven_damaged_found_out_and_restored(
     assert (planned["exists"], planned["refused"]) == (False, None)
     assert "create database restored" in cli("backup", "restore", "erp", "--into", target, "--dry-run").out
     done = cli("backup", "restore", backup["id"][-8:], "--into", target)
+    assert re.match(r"erp as it was .* ago\), proven\n", done.err)
     assert (done.code, "600 rows equal" in done.out) == (0, True), done
     with psycopg.connect(target) as connection:
         assert connection.execute("SELECT count(*) FROM sale").fetchone() == (200,)
@@ -173,12 +174,26 @@ def test_a_backup_is_taken_proven_damaged_found_out_and_restored(
     assert (again.code, again.data["equal"], again.data["kept_as"][:16]) == (0, True, "restored_before_")
 
     dump = next((company.home / "vault").rglob("*.pgc*"))
-    dump.write_bytes(dump.read_bytes()[:-100] + b"\0" * 100)
+    whole = dump.read_bytes()
+    dump.write_bytes(whole[:-100] + b"\0" * 100)
     damaged = cli("backup", "prove")
     assert damaged.code == 1
     assert "✖ prove:erp failed" in damaged.out
     assert "✖" in cli("backup", "list").out
     assert "no backup erp2" in cli("backup", "prove", "erp2").err
+    assert "did you mean erp?" in cli("backup", "list", "erp2").err
+
+    # The newest one that is not known to be damaged is restored, and the person is told that there are newer ones.
+    assert cli("backup", "restore", "erp", "--into", f"{target}2").code == 1
+    assert cli("backup", "now").code == 0
+    newest = max((company.home / "vault").rglob("*.pgc*"))
+    newest.write_bytes(newest.read_bytes()[:-100] + b"\0" * 100)
+    dump.write_bytes(whole)
+    assert cli("backup", "prove", backup["id"][-8:]).code == 0
+    assert cli("backup", "prove").code == 1
+    older = cli("backup", "restore", "erp", "--into", f"{target}2")
+    assert (older.code, "600 rows equal" in older.out) == (0, True), older
+    assert f"newer backups of erp failed their proof; this is {backup['id'][-8:]}, proven" in older.err
 
 
 def test_bars_are_drawn_on_a_terminal_and_nowhere_else(company: Company, cli: Cli, shop: str) -> None:

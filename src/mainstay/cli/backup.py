@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prove.add_argument("--dry-run", action="store_true", help="only say what would be done")
     restore = below.add_parser("restore", help="restore a backup into a real server")
     restore.add_argument(
-        "id", metavar="ID", help="its identifier (the end is enough), or a database for its newest"
+        "id", metavar="ID", help="its identifier (the end is enough), or a database for its newest sound one"
     )
     into = "where to, as postgresql://USER@HOST/DATABASE; a password comes from $PGPASSWORD or ~/.pgpass"
     restore.add_argument("--into", required=True, metavar="URL", help=into)
@@ -141,6 +141,24 @@ def _newest(ctx: Context, what: str) -> Row:
     return one(ctx, "backups", what)
 
 
+def _sound(ctx: Context, what: str) -> Row:
+    """Give the backup meant by an identifier or, for a database, its newest one that did not fail its proof."""
+    from mainstay.store import views
+
+    newest = _newest(ctx, what)
+    if newest["database"] != what or newest["state"] != "failed":
+        return newest
+    rows = ctx.look(lambda tx: views.backups(tx, what, 1000))
+    sound = next((row for row in rows if not row["deleted_at"] and row["state"] != "failed"), None)
+    if sound is None:
+        return newest
+    ctx.warn(
+        f"newer backups of {what} failed their proof; this is {sound['id'][-8:]}, {sound['state']}, taken "
+        f"{ago(sound['taken_at'], ctx.clock.now())}"
+    )
+    return sound
+
+
 def _prove(ctx: Context, args: argparse.Namespace) -> int:
     from mainstay.cli.doing import do
 
@@ -161,7 +179,7 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
     from mainstay.ports.postgres.dsn import Dsn
 
     target = Dsn.parse(args.into)
-    row = _newest(ctx, args.id)
+    row = _sound(ctx, args.id)
 
     async def work() -> Any:
         async with ctx.app() as app:
@@ -170,21 +188,28 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
             if args.dry_run:
                 return plan
             if not ctx.out.json and not plan.refused:
-                for line in plan.explain():
+                for line in (_about(ctx, row), *plan.explain()):
                     ctx.out.note(line)
             with narrator(ctx.out, f"restore {row['database']}") as told:
                 return await restore(told, ports, row["id"], target, replace=args.replace)
 
     found = run_async(work())
-    return _planned(ctx, found) if args.dry_run else _restored(ctx, found)
+    return _planned(ctx, row, found) if args.dry_run else _restored(ctx, found)
 
 
-def _planned(ctx: Context, plan: Any) -> int:
+def _about(ctx: Context, row: Row) -> str:
+    """Say from when a backup is and how good: what a person wants to know before anything is restored."""
+    now = ctx.clock.now()
+    when = moment(row["taken_at"], zone_of(ctx.outline().timezone), now)
+    return f"{row['database']} as it was {when} ({ago(row['taken_at'], now)}), {row['state']}"
+
+
+def _planned(ctx: Context, row: Row, plan: Any) -> int:
     if ctx.out.json:
         facts = ("target", "database", "server", "exists", "occupied", "lacks", "refused", "remedy")
         ctx.out.data({"backup": plan.backup.id, **{name: getattr(plan, name) for name in facts}})
     else:
-        for line in plan.explain():
+        for line in (_about(ctx, row), *plan.explain()):
             ctx.out.print(line)
     return 1 if plan.refused else 0
 
