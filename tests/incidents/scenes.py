@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from mainstay.core.check import Result, Verdict
 from mainstay.core.incident import Event, Incident
@@ -43,11 +44,18 @@ def office(
 
 
 class Feed:
-    """Results of `SERVICE/http` at the clock's own time."""
+    """Results of `SERVICE/http` at the clock's own time, and never two at the same."""
+
+    _last: ClassVar[WeakKeyDictionary[Clock, float]] = WeakKeyDictionary()
 
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
         self.recorder = recorder
         self.clock = clock
+
+    def _now(self) -> float:
+        last = self._last.get(self.clock, 0.0)
+        self._last[self.clock] = now = max(self.clock.now(), last + 0.001)
+        return now
 
     async def __call__(self, service: str, *verdicts: Verdict, confirmed: bool = True) -> None:
         batch = [
@@ -56,11 +64,11 @@ class Feed:
                 service,
                 verdict,
                 f"answered {verdict}",
-                self.clock.now() + position / 1000,
+                self._now(),
                 latency=0.01,
                 confirmed=confirmed,
             )
-            for position, verdict in enumerate(verdicts)
+            for verdict in verdicts
         ]
         await self.recorder.record(batch)
 

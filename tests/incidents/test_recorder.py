@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from mainstay.core.check import Verdict
+from mainstay.core.check import Result, Verdict
 from mainstay.core.errors import MainstayError
 from mainstay.core.incident import Event, EventKind, Incident, IncidentState, Severity
 from mainstay.core.run import Run, RunState
@@ -70,6 +72,23 @@ async def test_the_same_batch_twice_is_one_incident(store: Store, clock: FakeClo
     await feed("api", FAIL)
     assert len(await all_incidents(store)) == 1
     assert kinds(await owed(store, "slack")) == ["opened"]
+
+
+async def test_a_batch_that_comes_again_counts_once(store: Store, clock: FakeClock) -> None:
+    """The watch hands it on again when it could not learn whether it was kept."""
+    recorder = office(store, clock)
+    now = clock.now()
+    up, down = [Result("api/http", "api", verdict, "", now, confirmed=True) for verdict in (OK, FAIL)]
+    await recorder.record([down])
+    good = [replace(up, at=now + 1)]
+    for _ in range(3):
+        await recorder.record(good)
+    assert len(await store.read(incidents.live)) == 1
+    whole = [replace(up, at=now + 2), replace(down, at=now + 3), replace(up, at=now + 4)]
+    whole += [replace(up, at=now + after) for after in range(5, 10)]
+    for _ in range(3):
+        await recorder.record(whole)
+    assert [each.state for each in await all_incidents(store)] == [IncidentState.RESOLVED] * 2
 
 
 async def test_critical_goes_to_the_pager_and_a_warning_does_not(store: Store, clock: FakeClock) -> None:

@@ -43,13 +43,13 @@ class Recorder:
 
     def record_in(self, tx: Tx, batch: Sequence[Result]) -> bool:
         """Do the same inside a unit; true when an incident changed."""
-        results.record(tx, batch)
         live = {incident.key: incident for incident in incidents.live(tx)}
         suspicions = incidents.suspicions(tx)
         self.desk.tell_late(tx, list(live.values()))
         changed = False
         for result in batch:
             changed |= self._take(tx, result, live, suspicions)
+        results.record(tx, batch)
         return changed
 
     async def acknowledge(self, incident_id: str, who: str) -> Incident:
@@ -76,6 +76,8 @@ class Recorder:
         suspicion = suspicions.get(result.check, NOTHING)
         if incident is None and suspicion == NOTHING and result.verdict in (Verdict.OK, Verdict.UNKNOWN):
             return False
+        if results.kept(tx, result):
+            return False  # it comes again because nobody knew whether it was kept: one good answer is not two
         step = advance(
             incident or incidents.latest(tx, key),
             result,

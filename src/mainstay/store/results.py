@@ -38,6 +38,11 @@ def record(tx: Tx, results: Sequence[Result]) -> None:
     tx.signal("results")
 
 
+def kept(tx: Tx, result: Result) -> bool:
+    """Say whether this very answer was recorded before."""
+    return tx.one("results.kept", check=result.check, at=result.at, place=result.place) is not None
+
+
 def states(tx: Tx) -> list[Row]:
     """Give the present answer of every check: check_id, service, verdict, since, at, latency, detail, facts (JSON)."""
     return tx.all("results.states")

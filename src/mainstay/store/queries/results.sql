@@ -4,6 +4,10 @@ INSERT INTO result (check_id, at, place, verdict, latency, detail)
 VALUES (:check, :at, :place, :verdict, :latency, :detail)
 ON CONFLICT (check_id, at, place) DO NOTHING;
 
+-- name: kept
+-- Whether an answer is kept already.
+SELECT 1 AS yes FROM result WHERE check_id = :check AND at = :at AND place = :place;
+
 -- name: state
 -- The present answer of a check; `since` moves only when the verdict changes.
 INSERT INTO check_state (check_id, service, verdict, since, at, latency, detail, facts)
