@@ -237,14 +237,18 @@ def test_backups_are_listed_with_their_proofs(company: Company, cli: Cli, now: f
         )
     )
     said = cli("backup", "list", "erp")
-    lines = [line.split() for line in said.out.splitlines()[1:]]
+    table, _, reasons = said.out.partition("\n\n")
+    lines = [line.split() for line in table.splitlines()[1:]]
     assert {(line[0], " ".join(line).split("34,567 ")[1].split(" ")[0]) for line in lines} == {
         ("●", "proven"),
         ("✖", "failed"),
         ("○", "taken"),
     }
-    assert "table item differs" in said.out
-    assert "5.0 MB" in said.out
+    [reason] = reasons.splitlines()
+    assert reason.split()[0] == "✖"
+    assert reason.split()[1].endswith("bbbb2")
+    assert "table item differs" in reason
+    assert "5.0 MB" in table
     first = cli("backup", "list", "--json").data["backups"][0]
     assert "manifest" not in first
     assert cli("backup", "list", "--limit", "1", "--json").data["backups"] == [first]

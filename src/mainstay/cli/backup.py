@@ -94,11 +94,25 @@ def _list(ctx: Context, args: argparse.Namespace) -> int:
         ctx.out.print(("no backup yet; mainstay backup now takes one", "dim"))
         return 0
     now, zone = ctx.clock.now(), zone_of(ctx.outline().timezone)
-    titles = ("", "id", "database", "taken", "took", "size", "tables", "rows", "state", "storage", "")
+    titles = ("", "id", "database", "taken", "took", "size", "tables", "rows", "state", "storage")
     right = {"size", "tables", "rows"}
-    columns = [Column(title, right=title in right, wrap=index == 10) for index, title in enumerate(titles)]
+    columns = [Column(title, right=title in right) for title in titles]
     show(ctx.out, columns, [_row(row, now, zone) for row in rows])
+    _reasons(ctx, rows)
     return 0
+
+
+def _reasons(ctx: Context, rows: list[Row]) -> None:
+    """Say below the table why backups are not proven: the reason is too long for a column."""
+    known = [row for row in rows if row["state"] in ("failed", "partial") and row["proof_summary"]]
+    if known:
+        ctx.out.print("")
+        columns = [Column(""), Column(""), Column("", wrap=True)]
+        show(
+            ctx.out,
+            columns,
+            [[STATES[row["state"]], (row["id"][-8:], "dim"), row["proof_summary"]] for row in known],
+        )
 
 
 def _row(row: Row, now: float, zone: Any) -> list[str | Text]:
@@ -119,10 +133,6 @@ def _row(row: Row, now: float, zone: Any) -> list[str | Text]:
         f"{row['rows']:,}",
         (word, style),
         row["storage"],
-        (
-            row["proof_summary"] if row["state"] in ("failed", "partial") and row["proof_summary"] else "",
-            "dim",
-        ),
     ]
 
 
