@@ -264,6 +264,29 @@ async def test_a_sink_that_fails_gets_everything_again_in_order(clock: FakeClock
         assert len(said) >= 14
 
 
+async def test_one_answer_that_cannot_be_kept_does_not_hold_back_the_others(
+    clock: FakeClock, desk: Desk
+) -> None:
+    spoilt: list[float] = []
+
+    async def choosy(batch: list[Any]) -> None:
+        for result in batch:
+            if result.check == "s/bad" and (not spoilt or result.at in spoilt):
+                spoilt[:] = [result.at]
+                raise OverflowError("too large for the journal")
+        await desk.take(batch)
+
+    checks = [watched("s/good", scripted(FAIL, OK, every=2.0)), watched("s/bad", scripted(FAIL, every=2.0))]
+    async with Running(clock, checks, choosy):
+        await clock.advance(60)
+    assert verdicts(desk.of("s/good"))[:2] == [("fail", False), ("ok", True)]
+    assert len(desk.of("s/good")) >= 25
+    assert spoilt[0] not in [result.at for result in desk.of("s/bad")]
+    assert len(desk.of("s/bad")) >= 25
+    for check in ("s/good", "s/bad"):
+        assert [each.at for each in desk.of(check)] == sorted(each.at for each in desk.of(check))
+
+
 async def test_what_waits_for_a_dead_sink_is_bounded_and_bad_news_stay_longest(
     clock: FakeClock, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

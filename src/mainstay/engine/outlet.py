@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from mainstay.core.check import Result, Verdict
+from mainstay.core.errors import JournalError
 from mainstay.ports.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,11 @@ BATCH_EVERY = 0.2
 RETRY_EVERY = 1.0
 MOST_WAITING = 20_000
 LAST_WORDS = 5.0
+SIFT_AFTER = 5
+"""Failures in a row after which results are handed on one by one: a single one must not hold back all the others."""
+HOPELESS = 20
+"""So many in a row that fail one by one show that it is the sink, not the results."""
+REFUSALS = 3
 
 
 class Nap:
@@ -59,6 +65,8 @@ class Outlet:
         self._waiting: list[Result] = []
         self._some = asyncio.Event()
         self._nap = Nap(clock)
+        self._failures = 0
+        self._refusals: dict[tuple[str, float], int] = {}
 
     def put(self, result: Result, *, urgent: bool) -> None:
         """Take one result; never blocks."""
@@ -84,14 +92,52 @@ class Outlet:
         self._some.clear()
         try:
             await self._sink(batch)
-        except Exception:
-            log.exception("%d results could not be kept; trying again", len(batch))
+            self._failures = 0
+        except Exception as fault:
+            self._failures += 1
+            # What is wrong with the journal is known; a fault of our own has to be found.
+            unknown = None if isinstance(fault, JournalError) else fault
+            log.warning("%d results cannot be kept yet: %s", len(batch), fault, exc_info=unknown)
+            if self._failures >= SIFT_AFTER:
+                batch = await self._sift(batch)
             self._waiting = _thinned(batch + self._waiting)
             await self._clock.sleep(RETRY_EVERY)
             self._some.set()
         except asyncio.CancelledError:
             self._waiting = batch + self._waiting
             raise
+
+    async def _sift(self, batch: list[Result]) -> list[Result]:
+        """Hand on one by one; give those to be tried again, in order: what follows on a refused one waits for it.
+
+        One that was refused `REFUSALS` times while others were taken is at fault itself, and dropped.
+        """
+        refused: dict[str, tuple[Result, str]] = {}
+        taken: list[Result] = []
+        for result in batch:
+            if result.check in refused:
+                continue
+            try:
+                await self._sink([result])
+                taken.append(result)
+            except Exception as fault:
+                refused[result.check] = (result, f"{type(fault).__name__}: {fault}")
+            if len(refused) == HOPELESS and not taken:
+                break
+        if not taken:
+            return batch
+        spent = [result for result, why in refused.values() if self._spent(result, why)]
+        done = {id(result) for result in taken + spent}
+        return [result for result in batch if id(result) not in done]
+
+    def _spent(self, result: Result, why: str) -> bool:
+        """Note that a result was refused; true when that was once too often."""
+        count = self._refusals.pop((result.check, result.at), 0) + 1
+        if count < REFUSALS:
+            self._refusals[result.check, result.at] = count
+            return False
+        log.error("an answer of %s cannot be kept and is dropped: %s", result.check, why)
+        return True
 
 
 def _thinned(results: list[Result]) -> list[Result]:
