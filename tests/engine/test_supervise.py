@@ -21,13 +21,14 @@ from mainstay.ports.clock import SystemClock
 from tests.helpers import ROOT, bare_environment, eventually
 from tests.servers.process import Engine
 
+# Both write a line at once: unbuffered, `print` writes its parts one by one, and two processes share the log.
 PARENT = """
 import asyncio, logging, sys, json
 from mainstay.engine.supervise import Supervisor
 from mainstay.ports.clock import SystemClock
 logging.basicConfig(level=logging.INFO)
 children = json.loads(sys.argv[1])
-def heard(name, line): print("heard", name, line[:40], flush=True)
+def heard(name, line): print(f"heard {name} {line[:40]}\\n", end="", flush=True)
 asyncio.run(Supervisor(SystemClock(), children, grace=float(sys.argv[2]), heard=heard).serve())
 print("all ended", flush=True)
 """
@@ -38,7 +39,7 @@ from mainstay.engine.pulse import speaker
 name = sys.argv[1]
 stubborn = "stubborn" in sys.argv
 stop = threading.Event()
-def say(word): print(word, name, os.getpid(), flush=True)
+def say(word): print(f"{word} {name} {os.getpid()}\\n", end="", flush=True)
 def end(number, frame):
     say(signal.Signals(number).name)
     if not stubborn: stop.set()

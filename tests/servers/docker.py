@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from tests.helpers import eventually
-from tests.servers.process import Engine, program, started, unable
+from tests.servers.process import LOOPBACK, Engine, free_port, program, started, unable
 
 IMAGE = "example/busybox:1"
 APPLETS = (
@@ -125,7 +125,9 @@ class DockerServer:
     def swarm(self) -> None:
         """Become a swarm of one node, once."""
         if self.docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "active":
-            self.docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
+            # Its usual port may belong to another swarm of this machine, or to the one that was left just before.
+            listen = f"{LOOPBACK}:{free_port()}"
+            self.docker("swarm", "init", "--advertise-addr", LOOPBACK, "--listen-addr", listen)
 
     def sweep(self) -> None:
         """Remove every service and every container."""
