@@ -1,0 +1,132 @@
+"""One request and its answer, between the connection that carries them and whoever answers.
+
+Callbacks instead of coroutines: a task per request costs more than the whole of a small answer. Everything happens on
+the event loop's thread.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Header = tuple[bytes, bytes]
+"""Name in lower case, and value without the white space around it."""
+
+
+@dataclass(slots=True)
+class Head:
+    """A request's head that was judged well-formed (RFC 9112, and the stricter rules of this house)."""
+
+    method: bytes
+    """In upper case."""
+    target: bytes
+    """Path and query exactly as they were sent; it begins with a slash."""
+    path: bytes
+    query: bytes
+    """What stands behind the first `?`, without it."""
+    version: bytes
+    """`1.1` or `1.0`."""
+    host: bytes
+    """The one valid Host; empty only in HTTP/1.0 without one."""
+    headers: list[Header] = field(default_factory=list)
+    """As they came, repeated ones in their order."""
+    length: int | None = 0
+    """Bytes of the body; None when it comes in chunks."""
+    keep_alive: bool = True
+    expect: bool = False
+    """The client waits for `100 Continue`; it is sent when the body is first asked for."""
+    upgrade: bytes | None = None
+    """`websocket` when the client asks to change the protocol, else None."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """Give the first value of a header; `name` is in lower case."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Give every value of a header, in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+class Receiver(Protocol):
+    """Takes a request's body. After `end` or `lost` nothing more is called."""
+
+    def data(self, piece: bytes) -> None:
+        """Take a piece, without its framing."""
+        ...
+
+    def end(self) -> None:
+        """The body is whole."""
+        ...
+
+    def lost(self) -> None:
+        """The client has gone, or was cut off for breaking a rule, before the answer was whole."""
+        ...
+
+
+class Exchange(Protocol):
+    """What a handler may do with one request. Answering twice is an error of ours and raises `RuntimeError`."""
+
+    head: Head
+    peer: str
+    """The client's address: that of the connection, or what a trusted proxy says of it."""
+    secure: bool
+    """Whether the client came by TLS, to us or to a trusted proxy."""
+    certificate: bytes | None
+    """The client's certificate in DER when it showed one that was verified."""
+    gone: bool
+    """Whether the client has gone; what is written then is dropped."""
+
+    def receive(self, receiver: Receiver) -> None:
+        """Have the body delivered; may be called once, at once or later. Without it a body is read and dropped."""
+        ...
+
+    def pause(self) -> None:
+        """Take no more of the body for now: back-pressure down to the client's own connection."""
+        ...
+
+    def resume(self) -> None:
+        """Go on taking the body."""
+        ...
+
+    def respond(self, status: int, headers: Iterable[Header] = (), body: bytes = b"") -> None:
+        """Answer as a whole. Date, Content-Length and Connection are added; a HEAD gets no body."""
+        ...
+
+    def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:
+        """Begin an answer whose body follows; of unknown length (None) it is sent in chunks, or until the end on 1.0."""
+        ...
+
+    def write(self, piece: bytes) -> bool:
+        """Send a piece of the body; false when the client is slow and `on_drain` should be awaited."""
+        ...
+
+    def on_drain(self, action: Callable[[], None] | None) -> None:
+        """Have `action` called when the client takes data again after `write` gave false."""
+        ...
+
+    def end(self) -> None:
+        """The answer is whole. The next request of the connection is taken up."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection, so that a half answer is never taken for a whole one."""
+        ...
+
+    def continue_(self) -> None:
+        """Send `100 Continue`, or another handler's interim answer, if the client waits for it."""
+        ...
+
+    def tunnel(self, head: bytes, receiver: Receiver) -> None:
+        """Send `head` (a whole 101 head) and hand the raw connection over: from here on `receiver` gets what the client
+        sends, and `write` sends raw bytes, until `end` or `abort`."""
+        ...
+
+
+class Handler(Protocol):
+    """Answers requests."""
+
+    def accept(self, exchange: Exchange) -> None:
+        """Take a request whose head was read. Answer at once, or later from a callback. Must not raise or block."""
+        ...
