@@ -95,7 +95,7 @@ class Exchange(Protocol):
         ...
 
     def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:
-        """Begin an answer whose body follows; of unknown length (None) it is sent in chunks, or until the end on 1.0."""
+        """Begin an answer whose body follows; of unknown length (None) it goes in chunks, or until the end on 1.0."""
         ...
 
     def write(self, piece: bytes) -> bool:
