@@ -12,6 +12,7 @@ from mainstay.core.check import Check
 from mainstay.core.job import Job
 from mainstay.core.notifier import Notifier
 from mainstay.core.plugin import Plugin
+from mainstay.edge.schemes.base import Scheme
 from mainstay.ports.objects import Storage
 from tools.reference.spelling import Schema, cell, default, example, spell
 
@@ -19,6 +20,7 @@ KINDS: dict[str, tuple[type[Plugin], str]] = {
     "checks": (Check, "What can be asked of a service, under `services: NAME: checks:`."),
     "jobs": (Job, "What can be done on a schedule, under `jobs:`."),
     "notifiers": (Notifier, "Whom and how to tell, under `notify:`."),
+    "schemes": (Scheme, "How a sender of webhooks proves who it is, under `webhooks: NAME: scheme:`."),
     "storage": (Storage, "Where backups can be kept, under `storage:`."),
 }
 INTRODUCTION = """\
@@ -46,7 +48,8 @@ def kind_page(name: str, base: type[Plugin], about: str) -> str:
     parts = [f"# {name.capitalize()}", about, contents]
     for cls in types:
         parts += list(type_section(cls, base))
-    parts += [f"## Options of every {base.kind}", table(base.model_json_schema())]
+    if base.model_fields:
+        parts += [f"## Options of every {base.kind}", table(base.model_json_schema())]
     return "\n\n".join(parts) + "\n"
 
 

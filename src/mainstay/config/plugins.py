@@ -15,6 +15,7 @@ ROOMS = (
     "mainstay.engine.journal_jobs",
     "mainstay.backup.jobs",
     "mainstay.playbooks.heal",
+    "mainstay.edge.schemes",
 )
 
 

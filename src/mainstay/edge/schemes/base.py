@@ -1,0 +1,196 @@
+"""What every signature scheme has in common: a request is judged on the bytes that came, before anything is parsed."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar
+
+from pydantic import StringConstraints
+
+from mainstay.core.errors import MainstayError
+from mainstay.core.plugin import Plugin
+from mainstay.core.secret import Secret
+
+LONGEST_ID = 256
+LARGEST_DOCUMENT = 1024 * 1024
+"""Bytes of a body that is parsed for its id and type; reading more would hold up the other requests."""
+_UNREAD = object()
+
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$")]
+"""A header's name: a token (RFC 9110, 5.6.2) without `_`, which no request may have here."""
+
+
+class Headers:
+    """A request's headers; names in any case, values as ISO 8859-1 like on the wire."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Take the pairs of `edge.http.exchange.Head.headers`: names are in lower case."""
+        self.pairs = list(pairs)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> "Headers":
+        """Make them of text."""
+        return cls((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs)
+
+    def all(self, name: str) -> list[str]:
+        """Give every value of a header, in order."""
+        wanted = name.lower().encode("latin-1", "replace")
+        return [value.decode("latin-1") for key, value in self.pairs if key == wanted]
+
+    def get(self, name: str) -> str | None:
+        """Give a header's value; a repeated one is joined with commas (RFC 9110, 5.3), an empty one is none."""
+        return ", ".join(self.all(name)).strip() or None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One request as it arrived, whole."""
+
+    method: str
+    path: str
+    query: str
+    """What stands behind the `?`, as it was sent."""
+    headers: Headers
+    body: bytes
+    peer: str
+    """The sender's IP address, as trusted proxies say it."""
+    url: str
+    """The address that the sender called, with its query: some schemes sign it."""
+    _document: Any = field(default=_UNREAD, repr=False, compare=False)
+
+    def document(self) -> Any:
+        """Give the body's JSON, read once; None when it is none, or too large to be looked into here."""
+        if self._document is _UNREAD:
+            self._document = parse(self.body) if len(self.body) <= LARGEST_DOCUMENT else None
+        return self._document
+
+    def inside(self, *path: str) -> Any:
+        """Give what stands in the body's JSON at a path of keys, else None."""
+        found = self.document()
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON; None when it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The request is genuine."""
+
+    secret: str | None
+    """The NAME of the secret that matched, for "last used"; None for schemes without."""
+    sent_at: float | None = None
+    """When the sender says that it signed it; only times that are part of what is signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request is not genuine, or nobody can tell: 401."""
+
+    why: str
+    """For the log and the dashboard, never for the sender. It repeats nothing that the sender wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a handshake; nothing is stored."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = (
+        ("Content-Type", "text/plain"),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A test event on its way out."""
+
+    url: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    id: str = ""
+    type: str | None = None
+
+    def plus(self, headers: Iterable[tuple[str, str]]) -> "Sending":
+        """Give it with further headers; what is there already stays."""
+        present = {name.lower() for name, _ in self.headers}
+        return replace(self, headers=(*self.headers, *(h for h in headers if h[0].lower() not in present)))
+
+
+class CannotSign(MainstayError):
+    """Only the vendor has the key that signs."""
+
+
+class Scheme(Plugin, kind="scheme"):
+    """How a sender proves that a request is from it.
+
+    The intake asks `challenge` first (of GETs, too, where `handshakes` is true), then `verify`; whoever is verified is
+    asked for `event_id` and `event_type`. Everything here is pure and quick, and nothing that a stranger sends makes it
+    raise.
+    """
+
+    needs_secret: ClassVar[bool] = True
+    """Whether there must be a secret."""
+    proves: ClassVar[bool] = True
+    """Whether it proves anything; where not, only addresses of the sender's networks may be let in."""
+    handshakes: ClassVar[bool] = False
+    """Whether GET requests may be handshakes; otherwise all but POST is 405."""
+    signs_id: ClassVar[bool] = False
+    """Whether the event's id is part of what is signed. Where not, a copy under a new id is only known by its body."""
+
+    @property
+    def life(self) -> float | None:
+        """For how many seconds a copy of a request is taken for genuine; None is for ever."""
+        return None
+
+    def fault(self, secret: str) -> str | None:
+        """Say what is wrong with a secret's value, for `config check`; None when it can be used."""
+        return None
+
+    def challenge(self, request: Delivery, secrets: Sequence[Secret], now: float) -> Reply | None:
+        """Answer a handshake; None when it is none."""
+        return None
+
+    def verify(self, request: Delivery, secrets: Sequence[Secret], now: float) -> Verified | Refused:
+        """Judge a request. `now` is in seconds since 1970. Takes as long whichever secret matches."""
+        raise NotImplementedError
+
+    def event_id(self, request: Delivery) -> str | None:
+        """Give what the sender calls this event, the same for each of its attempts; None when it does not say."""
+        return None
+
+    def event_type(self, request: Delivery) -> str | None:
+        """Give what kind of event it is, in the sender's words; None when it does not say."""
+        return None
+
+    def sign(
+        self, body: bytes, secret: Secret, now: float, *, id: str = "", type: str | None = None, url: str = ""
+    ) -> list[tuple[str, str]]:
+        """Give the headers that the real sender would send. Raises `CannotSign`."""
+        raise NotImplementedError
+
+    def outgoing(self, sending: Sending, secret: Secret, now: float) -> Sending:
+        """Make a request of a test event; schemes that sign in the address or in the body change those."""
+        return sending.plus(
+            self.sign(sending.body, secret, now, id=sending.id, type=sending.type, url=sending.url)
+        )
+
+
+def word(value: Any) -> str | None:
+    """Make an id or a type of what a sender wrote; None when it is nothing to keep (too long, not printable)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**40 else None
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return None
+    return value.strip() or None if value.isprintable() else None

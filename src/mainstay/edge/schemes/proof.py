@@ -1,0 +1,120 @@
+"""The tools of schemes: signatures are made, compared in constant time, and times are judged."""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from pydantic import model_validator
+
+from mainstay.core.secret import Secret
+from mainstay.core.units import Duration
+from mainstay.edge.schemes.base import Refused, Scheme
+
+Algorithm = Literal["sha256", "sha512", "sha384", "sha1"]
+Encoding = Literal["hex", "HEX", "base64", "base64url"]
+
+MOST_SIGNATURES = 16
+"""So many are looked at in one header; rotation needs two, and each may cost a comparison with every secret."""
+COMMA, COMMA_OR_SPACE = r"\s*,\s*", r"[,\s]+"
+NO_MATCH = Refused("the signature does not match")
+
+
+def digest(key: bytes, content: bytes, algorithm: str = "sha256") -> bytes:
+    """Give the HMAC."""
+    return hmac.digest(key, content, algorithm)
+
+
+def spell(raw: bytes, encoding: Encoding) -> bytes:
+    """Write a digest the way a header holds it."""
+    if encoding == "base64":
+        return base64.b64encode(raw)
+    if encoding == "base64url":
+        return base64.urlsafe_b64encode(raw)
+    text = raw.hex()
+    return (text.upper() if encoding == "HEX" else text).encode()
+
+
+def matching(
+    secrets: Sequence[Secret], given: Sequence[bytes], expected: Callable[[Secret], Iterable[bytes]]
+) -> Secret | None:
+    """Give the secret one of whose expected texts is among those given.
+
+    Texts are compared, not what they decode to: each signature has one spelling, so that none can be changed and stay
+    valid. Every text is compared with every secret's, whatever was found before.
+    """
+    found = None
+    for secret in secrets:
+        for right in expected(secret):
+            for one in given:
+                found = secret if hmac.compare_digest(right, one) else found
+    return found
+
+
+def raw(text: str) -> bytes:
+    """Give the bytes of a header's value."""
+    return text.encode("latin-1", "replace")
+
+
+def listed(text: str, separators: str = COMMA_OR_SPACE) -> list[str]:
+    """Split a header's value into signatures; nothing when there are too many."""
+    found = [one for one in re.split(separators, text) if one]
+    return found if len(found) <= MOST_SIGNATURES else []
+
+
+def fields(text: str, separator: str = ",") -> dict[str, list[str]]:
+    """Read `t=1,v1=a,v1=b`; a repeated name has several values. Nothing when there are too many."""
+    found: dict[str, list[str]] = {}
+    parts = text.split(separator)
+    for part in parts if len(parts) <= MOST_SIGNATURES else []:
+        name, equals, value = part.strip().partition("=")
+        if equals:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def seconds(text: str | None) -> int | None:
+    """Read a time in whole seconds since 1970: ASCII digits and nothing else."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,12}", text) else None
+
+
+def strict_base64(text: str) -> bytes | None:
+    """Decode base64 that has exactly the one right spelling; None for any other."""
+    try:
+        found = base64.b64decode(raw(text), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return found if base64.b64encode(found) == raw(text) else None
+
+
+class Timed(Scheme):
+    """A scheme whose requests carry a signed time, and are refused when they are old: a copy soon proves nothing."""
+
+    tolerance: Duration = 300.0
+    """How old a request may be."""
+    ahead: Duration = 60.0
+    """How far the sender's clock may be ahead; half of `tolerance` at most, because a copy lives that much longer."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Timed":
+        if self.ahead > self.tolerance / 2:
+            raise ValueError(
+                "ahead is more than half of tolerance; a copied request would be taken for too long"
+            )
+        return self
+
+    @property
+    def life(self) -> float | None:
+        """For how many seconds a copy is taken for genuine."""
+        return self.tolerance + self.ahead
+
+    def stale(self, sent_at: float, now: float) -> Refused | None:
+        """Say why a time is not to be believed; None when it is."""
+        age = now - sent_at
+        if age > self.tolerance:
+            return Refused(f"it was signed {age:.0f} s ago, and {self.tolerance:g} s are allowed")
+        if -age > self.ahead:
+            return Refused(f"it was signed {-age:.0f} s in the future, and {self.ahead:g} s are allowed")
+        return None
