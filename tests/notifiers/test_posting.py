@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mainstay.core.notifier import NotifyError
-from mainstay.notifiers.posting import post, retry_after
+from mainstay.notifiers.posting import post
+from mainstay.ports.answers import retry_after
 from tests.servers.recorder import Recorder
 
 NOW = 1_780_000_000.0

@@ -12,6 +12,7 @@ from mainstay.core.check import Check
 from mainstay.core.job import Job
 from mainstay.core.notifier import Notifier
 from mainstay.core.plugin import Plugin
+from mainstay.edge.delivery.targets import Target
 from mainstay.edge.schemes.base import Scheme
 from mainstay.ports.objects import Storage
 from tools.reference.spelling import Schema, cell, default, example, spell
@@ -22,6 +23,7 @@ KINDS: dict[str, tuple[type[Plugin], str]] = {
     "notifiers": (Notifier, "Whom and how to tell, under `notify:`."),
     "schemes": (Scheme, "How a sender of webhooks proves who it is, under `webhooks: NAME: scheme:`."),
     "storage": (Storage, "Where backups can be kept, under `storage:`."),
+    "targets": (Target, "Where webhooks can be delivered, under `webhooks: NAME: deliver_to:`."),
 }
 INTRODUCTION = """\
 One file, `mainstay.yaml`, in YAML 1.2. Unknown and duplicate keys are faults; `mainstay config check` tells each with

@@ -16,6 +16,7 @@ ROOMS = (
     "mainstay.backup.jobs",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
+    "mainstay.edge.delivery.targets",
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstay.core.notifier import NotifyError
+from mainstay.ports.answers import reason, retry_after
 
 NEVER = frozenset({400, 413, 422})
 """Answers that mean that this very message can never be accepted. Others blame the channel, which may get well."""
@@ -57,14 +58,14 @@ async def post(
     except TimeoutError:
         raise NotifyError(f"{who} did not answer within {timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as fault:  # which is a ValueError too
-        reason = getattr(fault.certificate_error, "verify_message", "") or "it is not trusted"
-        raise NotifyError(f"{who} showed a certificate that does not hold: {reason}") from None
+        why = getattr(fault.certificate_error, "verify_message", "") or "it is not trusted"
+        raise NotifyError(f"{who} showed a certificate that does not hold: {why}") from None
     except (aiohttp.InvalidURL, ValueError):
         raise NotifyError(
             f"the URL of {who} is not a URL", hint="correct the configuration or the secret"
         ) from None
     except (aiohttp.ClientError, OSError) as fault:
-        raise NotifyError(f"{who} cannot be reached: {_reason(fault)}") from None
+        raise NotifyError(f"{who} cannot be reached: {reason(fault)}") from None
     if 200 <= status < 300:
         return Reply(status, text)
     raise refusal(who, status, text, wish)
@@ -82,30 +83,3 @@ def refusal(who: str, status: int, text: str, wish: float | None) -> NotifyError
     if 300 <= status < 400:
         return NotifyError(f"{who} answered with a redirect ({status})", hint="write the final address")
     return NotifyError(f"{who} answered {status}{said}", retry_after=wish)
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Read the header Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
-    if not value:
-        return None
-    import email.utils
-
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return None
-
-
-def _reason(fault: BaseException) -> str:
-    cause = getattr(fault, "os_error", fault)
-    words = getattr(cause, "strerror", None)
-    if words:
-        return str(words)
-    return {
-        "ServerDisconnectedError": "it closed the connection",
-        "ClientOSError": "the connection broke",
-        "ClientPayloadError": "its answer broke off",
-        "ConnectionResetError": "it reset the connection",
-    }.get(type(fault).__name__, type(fault).__name__)
