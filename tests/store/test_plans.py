@@ -11,6 +11,14 @@ from mainstay.store.migrate import migrations, statements
 from mainstay.store.named import query
 
 OFTEN = (
+    "inbox.claimed",
+    "inbox.due",
+    "inbox.due_in_order",
+    "inbox.next_at",
+    "inbox.attempted",
+    "inbox.old",
+    "inbox.previous",
+    "inbox.stats",
     "incidents.actions_since",
     "incidents.events",
     "incidents.latest",
@@ -29,7 +37,7 @@ OFTEN = (
 )
 """Every beat, every batch of answers, every round of the queue."""
 SMALL = ("node", "json_each", "silence", "suspicion")
-LIVE = ("incident_live", "run_busy", "run_live", "outbox_owed", "event_action")
+LIVE = ("inbox_due", "inbox_stuck", "incident_live", "run_busy", "run_live", "outbox_owed", "event_action")
 """Indexes of what is still open, which is never much."""
 
 

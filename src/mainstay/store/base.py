@@ -50,8 +50,8 @@ class Tx(Protocol):
         """Change rows; give how many."""
         ...
 
-    def many(self, query: str, /, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run one change for each mapping of parameters."""
+    def many(self, query: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one change for each mapping of parameters; give how many rows changed."""
         ...
 
     def signal(self, topic: str) -> None:

@@ -88,7 +88,7 @@ class _Look:
     def run(self, name: str, /, **params: Any) -> int:
         raise TypeError(f"{name} would write")
 
-    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> None:
+    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
         raise TypeError(f"{name} would write")
 
     def signal(self, topic: str) -> None:

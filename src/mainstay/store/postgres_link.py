@@ -161,12 +161,13 @@ class PostgresTx:
     def run(self, name: str, /, **params: Any) -> int:
         return max(0, self._execute(name, params).rowcount)
 
-    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> None:
+    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
         found = query(name, self.dialect)
         ready = [found.checked(row) for row in rows]
         try:
             with self._live().cursor() as cursor:
                 cursor.executemany(found.text.encode(), ready)
+                return max(0, cursor.rowcount)
         except psycopg.Error as error:
             raise self._fault(error, name) from error
 

@@ -154,13 +154,16 @@ class SqliteTx:
     def run(self, name: str, /, **params: Any) -> int:
         return self._execute(name, params, _count)
 
-    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> None:
+    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
         found = query(name, self.dialect)
         ready = [found.checked(row) for row in rows]
+        cursor = self._live().cursor()
         try:
-            self._live().executemany(found.text, ready).close()
+            return _count(cursor.executemany(found.text, ready))
         except sqlite3.Error as error:
             raise self._fault(error, name) from error
+        finally:
+            cursor.close()
 
     def signal(self, topic: str) -> None:
         self.signals.append(topic)

@@ -1,0 +1,138 @@
+"""Webhooks that were taken in. A row is on disk before its sender is told so, and leaves only by being delivered.
+
+The courier's half (what is due, attempts, replay, searching, forgetting) is in `store/inbox_delivery.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mainstay.store.base import Row, Tx
+
+TOPIC = "inbox"
+
+QUEUED, HELD, DELIVERED, DEAD = "queued", "held", "delivered", "dead"
+
+
+@dataclass(slots=True)
+class Arrival:
+    """An event on its way into the journal."""
+
+    id: str
+    """Sorts by time; the target's idempotency key."""
+    source: str
+    received_at: float
+    """Seconds since 1970."""
+    headers: str
+    """JSON: [[name, value], ...] as they came, without what would let its reader in."""
+    body: bytes
+    """Exactly as it came."""
+    digest: str
+    """SHA-256 of the body, in hex."""
+    peer: str
+    query: str = ""
+    user_agent: str | None = None
+    secret: str | None = None
+    """The NAME of the secret that proved it."""
+    sent_at: float | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    order_key: str | None = None
+    key: str | None = None
+    """What it is known by among the events of its source, see `key_of`; None when each one is new."""
+    window: float = 0.0
+    """For how many seconds another one with the same key is the same event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of an arrival."""
+
+    id: str
+    """The event's id: its own, or that of the one that came first."""
+    new: bool = True
+    conflict_of: str | None = None
+    """The event that came before under the same id with another body. Both are kept."""
+
+
+def key_of(event_id: str | None, digest: str) -> str:
+    """Give what an event is known by: the id that its sender gave it or, without one, its body."""
+    return f"body:{digest[:32]}" if event_id is None else f"id:{event_id}"
+
+
+def put_many(tx: Tx, arrivals: Sequence[Arrival]) -> list[Stored]:
+    """Take events in, in order; one that was taken in within its window is not kept again.
+
+    Repeating it with the same arrivals does no harm, also from another process.
+    """
+    rows = [_row(arrival) for arrival in arrivals]
+    claims = [row for row in rows if row["key"] is not None]
+    repeats = len({(row["source"], row["key"]) for row in claims}) < len(claims)
+    if not repeats and tx.many("inbox.claim", claims) == len(claims):
+        stored = [Stored(arrival.id) for arrival in arrivals]
+    else:
+        stored = [_settle(tx, row) for row in rows]
+        rows = [row for row, one in zip(rows, stored, strict=True) if one.new]
+    if rows:
+        tx.many("inbox.put", rows)
+        tx.signal(TOPIC)
+    return stored
+
+
+def _row(arrival: Arrival) -> dict[str, Any]:
+    return {
+        "id": arrival.id,
+        "source": arrival.source,
+        "received_at": arrival.received_at,
+        "headers": arrival.headers,
+        "body": arrival.body,
+        "query": arrival.query,
+        "peer": arrival.peer,
+        "user_agent": arrival.user_agent,
+        "secret": arrival.secret,
+        "sent_at": arrival.sent_at,
+        "event_id": arrival.event_id,
+        "event_type": arrival.event_type,
+        "order_key": arrival.order_key,
+        "key": arrival.key,
+        "digest": arrival.digest,
+        "conflict_of": None,
+        "window": arrival.window,
+    }
+
+
+def _settle(tx: Tx, row: dict[str, Any]) -> Stored:
+    """Find out whether an event is new, when some of its company are not."""
+    first = _first(tx, row)
+    if first is None:
+        return Stored(row["id"])
+    if first["digest"] == row["digest"]:
+        return Stored(first["event"], new=False)
+    row["key"] = f"{row['key']} body:{row['digest'][:32]}"
+    copy = _first(tx, row)
+    row["conflict_of"] = first["event"]
+    return Stored(copy["event"] if copy else row["id"], copy is None, first["event"])
+
+
+def _first(tx: Tx, row: dict[str, Any]) -> Row | None:
+    """Give the other event that is known by this one's key; None when this one is it."""
+    if row["key"] is None or tx.run("inbox.claim", **row):
+        return None
+    found = tx.one("inbox.claimed", source=row["source"], key=row["key"])
+    return None if found is None or found["event"] == row["id"] else found
+
+
+def known(tx: Tx, source: str, event_id: str) -> str | None:
+    """Give the event that carries the sender's id, as far back as is remembered."""
+    found = tx.one("inbox.claimed", source=source, key=key_of(event_id, ""))
+    return None if found is None else str(found["event"])
+
+
+def used(tx: Tx, uses: Iterable[tuple[tuple[str, str], float]]) -> None:
+    """Remember when secrets last proved an event: ((source, name of the secret), time)."""
+    tx.many("inbox.used", [{"source": of[0], "secret": of[1], "at": at} for of, at in uses])
+
+
+def uses(tx: Tx) -> Mapping[tuple[str, str], float]:
+    """Give when each secret last proved an event, by (source, name of the secret)."""
+    return {(row["source"], row["secret"]): row["used_at"] for row in tx.all("inbox.uses")}

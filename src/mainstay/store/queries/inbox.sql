@@ -1,0 +1,157 @@
+-- name: claim
+-- Let an event be the one that is known by its key, unless another one is within the window.
+INSERT INTO inbox_seen (source, key, event, at, digest) VALUES (:source, :key, :id, :received_at, :digest)
+ON CONFLICT (source, key) DO UPDATE SET event = excluded.event, at = excluded.at, digest = excluded.digest
+ WHERE inbox_seen.event <> excluded.event
+   AND (inbox_seen.at <= excluded.at - :window OR inbox_seen.at > excluded.at + :window);
+
+-- name: claimed
+-- The event that is known by a key.
+SELECT event, digest FROM inbox_seen WHERE source = :source AND key = :key;
+
+-- name: put
+-- An event that was taken in; one that is there already stays as it is.
+INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
+                   event_type, order_key, key, digest, conflict_of, next_at)
+VALUES (:id, :source, :received_at, :headers, :body, :query, :peer, :user_agent, :secret, :sent_at, :event_id,
+        :event_type, :order_key, :key, :digest, :conflict_of, :received_at)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: used
+-- When a secret last proved an event.
+INSERT INTO secret_use (source, secret, used_at) VALUES (:source, :secret, :at)
+ON CONFLICT (source, secret) DO UPDATE SET used_at = excluded.used_at WHERE secret_use.used_at < excluded.used_at;
+
+-- name: uses
+-- When each secret of each source last proved an event.
+SELECT source, secret, used_at FROM secret_use ORDER BY source, secret;
+
+-- name: due
+-- The events of a source whose attempt is due, the one that has waited longest first.
+SELECT * FROM inbox WHERE source = :source AND state = 'queued' AND next_at <= :now
+ ORDER BY next_at, id LIMIT :limit;
+
+-- name: due_in_order
+-- The same where order counts: nothing is due before what came earlier under the same key is done with.
+SELECT * FROM inbox i WHERE source = :source AND state = 'queued' AND next_at <= :now
+   AND (order_key IS NULL OR NOT EXISTS (
+        SELECT 1 FROM inbox e WHERE e.source = i.source AND e.order_key = i.order_key
+           AND e.state IN ('queued', 'held') AND e.id < i.id))
+ ORDER BY next_at, id LIMIT :limit;
+
+-- name: next_at
+-- When the next attempt of a source is due.
+SELECT min(next_at) AS at FROM inbox WHERE source = :source AND state = 'queued';
+
+-- name: attempted
+-- What came of an attempt.
+INSERT INTO inbox_attempt (event, n, at, latency, status, detail)
+SELECT CAST(:event AS TEXT), count(*) + 1, CAST(:at AS DOUBLE PRECISION), CAST(:latency AS DOUBLE PRECISION),
+       CAST(:status AS BIGINT), CAST(:detail AS TEXT)
+  FROM inbox_attempt WHERE event = :event;
+
+-- name: count_attempt
+-- One more attempt.
+UPDATE inbox SET attempts = attempts + 1 WHERE id = :event;
+
+-- name: attempts
+-- What came of each attempt of an event.
+SELECT n, at, latency, status, detail FROM inbox_attempt WHERE event = :event ORDER BY n;
+
+-- name: delivered
+-- The target has it.
+UPDATE inbox SET state = 'delivered', delivered_at = :now, error = NULL
+ WHERE id = :id AND state IN ('queued', 'held');
+
+-- name: later
+-- The next attempt is at next_at.
+UPDATE inbox SET state = 'queued', next_at = :next_at, error = :error WHERE id = :id AND state IN ('queued', 'held');
+
+-- name: hold
+-- No attempt until somebody lets it go on.
+UPDATE inbox SET state = 'held', error = :error WHERE id = :id AND state = 'queued';
+
+-- name: dead
+-- It was tried often enough.
+UPDATE inbox SET state = 'dead', died_at = :now, error = :error WHERE id = :id AND state IN ('queued', 'held');
+
+-- name: replay
+-- A repetition of an event: the same bytes under an id of its own, so that the target takes it again.
+INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
+                   event_type, order_key, key, digest, replay_of, next_at)
+SELECT :id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
+       event_type, order_key, NULL, digest, coalesce(replay_of, id), :now
+  FROM inbox WHERE id = :of;
+
+-- name: get
+-- One event.
+SELECT * FROM inbox WHERE id = :id;
+
+-- name: find
+-- Events from the newest back; '' means any.
+SELECT * FROM inbox
+ WHERE (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
+   AND (:before = '' OR id < :before) AND received_at >= :since
+   AND (length(:part) = 0 OR instr(body, :part) > 0)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: find (postgres)
+-- The same, with the name that a search in bytes has there.
+SELECT * FROM inbox
+ WHERE (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
+   AND (:before = '' OR id < :before) AND received_at >= :since
+   AND (length(:part::bytea) = 0 OR position(:part::bytea IN body) > 0)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: find_of
+-- Events of one source from the newest back; '' means any.
+SELECT * FROM inbox
+ WHERE source = :source AND (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
+   AND (:before = '' OR id < :before) AND received_at >= :since
+   AND (length(:part) = 0 OR instr(body, :part) > 0)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: find_of (postgres)
+-- The same, with the name that a search in bytes has there.
+SELECT * FROM inbox
+ WHERE source = :source AND (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
+   AND (:before = '' OR id < :before) AND received_at >= :since
+   AND (length(:part::bytea) = 0 OR position(:part::bytea IN body) > 0)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: previous
+-- The event of the same type that came before.
+SELECT * FROM inbox
+ WHERE source = :source AND id < :id AND replay_of IS NULL AND coalesce(event_type, '') = :type
+ ORDER BY id DESC LIMIT 1;
+
+-- name: stats
+-- What is not delivered, by source and state, and since when.
+SELECT source, state, count(*) AS events, min(received_at) AS oldest_at, min(next_at) AS next_at
+  FROM inbox WHERE state = 'queued' GROUP BY source, state
+UNION ALL
+SELECT source, state, count(*), min(received_at), NULL
+  FROM inbox WHERE state IN ('held', 'dead') GROUP BY source, state
+ ORDER BY 1, 2;
+
+-- name: old
+-- What is done with and was received before a moment.
+SELECT id, key FROM inbox
+ WHERE source = :source AND received_at < :before AND state IN ('delivered', 'dead')
+ ORDER BY id LIMIT :limit;
+
+-- name: unsee
+-- What an event was known by goes with it.
+DELETE FROM inbox_seen WHERE source = :source AND key = :key AND event = :id;
+
+-- name: drop
+-- One event, with its attempts.
+DELETE FROM inbox WHERE id = :id;
+
+-- name: waiting
+-- Events in the order in which they came, for the spool.
+SELECT * FROM inbox ORDER BY id LIMIT :limit;
+
+-- name: forget_seen
+-- The spool keeps in mind only what it holds.
+DELETE FROM inbox_seen;
