@@ -126,6 +126,14 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
         "http.xyzzy: unknown option",
         "known in services.web.checks[0].http",
     ),
+    "webhook_copies_unknown": (6, "valid for 6m but known as a copy for 1m", "make `dedup` longer"),
+    "webhook_forgotten_too_soon": (5, "forgotten after 1h, and their copies would be new", "make it 3d"),
+    "webhook_from_no_network": (5, "names one address of a network", "192.0.2.0/24"),
+    "webhook_name_with_a_slash": (3, "'bank/in' is not allowed here", "letters, digits"),
+    "webhook_of_an_unknown_scheme": (5, "no such scheme type: 'hmca'; did you mean hmac?", "known types"),
+    "webhook_order_of_nothing": (5, "'customer' is not an order key", "body:data.customer"),
+    "webhook_secret_in_the_file": (4, "a secret is written {secret: NAME}", "hint"),
+    "webhook_without_a_secret": (3, "nothing would prove that bank is the sender", "webhook_bank"),
     "yes_is_not_true": (4, "services.web.critical: must be true or false, not 'yes'", "true or false"),
 }
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from mainstay.config.document import Where
 from mainstay.config.problems import meant
+from mainstay.core.amounts import format_duration
 
 if TYPE_CHECKING:
     from mainstay.config.model import Config
+    from mainstay.edge.webhooks import WebhookSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ def problems(config: "Config") -> Iterator[Problem]:
     yield from _healing(config)
     yield from _backups(config)
     yield from _schedules(config)
+    yield from _webhooks(config)
     yield from _covered(config)
 
 
@@ -135,6 +138,37 @@ def _schedules(config: "Config") -> Iterator[Problem]:
     for name, job in config.jobs.items():
         if {"at", "every"} <= job.model_fields_set:
             yield Problem(("jobs", name), "has both `at` and `every`", "keep one of the two")
+
+
+def _webhooks(config: "Config") -> Iterator[Problem]:
+    for source, settings in config.webhooks.items():
+        path: Where = ("webhooks", source)
+        scheme = settings.scheme
+        if scheme.needs_secret and not settings.secrets:
+            hint = f"secrets: [{{secret: webhook_{source}}}]"
+            yield Problem(path, f"nothing would prove that {source} is the sender", hint)
+        if not scheme.proves and not settings.allow_from:
+            hint = "name the sender's addresses under `allow_from`, or choose a scheme that signs"
+            yield Problem(path, f"anybody could send in the name of {source}", hint)
+        for index, secret in enumerate(settings.secrets):
+            fault = scheme.fault(secret.reveal()) if secret.resolved else None
+            if fault:
+                what = f"the secret {secret.name} cannot be used: {fault}"
+                yield Problem((*path, "secrets", index), what, "copy it from the sender's own page")
+        yield from _copies(path, settings)
+
+
+def _copies(path: Where, settings: "WebhookSettings") -> Iterator[Problem]:
+    """Complain when a copy could outlive the memory of the first."""
+    window, life = settings.dedup, settings.scheme.life
+    if life is not None and 0 < window < life:
+        valid, remembered = format_duration(life), format_duration(window)
+        what = f"a copied request is valid for {valid} but known as a copy for {remembered}"
+        yield Problem((*path, "dedup"), what, "make `dedup` longer")
+    for option, kept in (("keep", settings.keep), ("keep_dead", settings.keep_dead)):
+        if kept is not None and kept < window:
+            what = f"events are forgotten after {format_duration(kept)}, and their copies would be new again"
+            yield Problem((*path, option), what, f"make it {format_duration(window)} or `dedup` shorter")
 
 
 def _covered(config: "Config") -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from mainstay.core.secret import SecretUrl
 from mainstay.core.service import RunsOn
 from mainstay.core.units import Duration
 from mainstay.edge.gateway.settings import GatewaySettings
+from mainstay.edge.webhooks import WebhookSettings
 from mainstay.engine.watch import WatchSettings as AskSettings
 from mainstay.playbooks.settings import HealSettings
 from mainstay.ports.objects import Storage
@@ -123,6 +124,8 @@ class Config(Settings):
     """Further work with a schedule: options under the name of a type, or `{TYPE: options}` under any other name."""
     web: WebSettings = Field(default_factory=WebSettings)
     """The dashboard and the JSON API."""
+    webhooks: dict[Name, WebhookSettings] = {}
+    """Who sends webhooks, by name: `bank` sends to `POST /bank`."""
     gateway: GatewaySettings | None = None
     """What the edge lets through to origins, for whom and how often."""
     watch: WatchSettings = Field(default_factory=WatchSettings)

@@ -69,7 +69,7 @@ class DeliverySettings(Settings):
     """Who takes the events: an address, `{command: [...]}`, `{entry_point: MODULE:FUNCTION}` or `{http: {...}}`.
     Without one they are kept and can be looked at, and delivered later on."""
     retry: RetrySettings = Field(default_factory=RetrySettings)
-    """When an event that was not taken is brought again."""
+    """When, and how often, an event that was not taken is brought again."""
     breaker: BreakerSettings = Field(default_factory=BreakerSettings)
     """When a target that takes nothing is left alone for a while."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 16

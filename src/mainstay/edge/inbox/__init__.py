@@ -1,0 +1,1 @@
+"""The inbox: webhooks are proven, put on disk, and only then acknowledged."""
