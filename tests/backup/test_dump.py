@@ -94,3 +94,21 @@ async def test_leaving_early_ends_the_program(tmp_path: Path) -> None:
             break
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
+
+
+async def test_leaving_early_leaves_nobody_hanging_in_the_pipe(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    stream = script(f"head -c 100000000 /dev/urandom & echo $! > {mark}; wait")
+    async with aclosing(cast(Any, stream)) as chunks:
+        async for chunk in chunks:
+            assert chunk
+            break
+    assert not alive(int(mark.read_text()))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie: an orphan of a killed parent may wait to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -96,27 +96,32 @@ async def packed(
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "mainstay-dump") as pool:
         packer = Packer(source, meter, min(2, os.cpu_count() or 1))
+        closing: asyncio.Future[None] | None = None
         try:
             async with child(argv, env=env, stdout=sink) as running:
                 os.close(sink)
                 sink = -1
-                pending = loop.run_in_executor(pool, packer.next)
-                last = False
-                while not last:
-                    chunk, last = await pending
-                    meter.on_bytes(meter.raw_bytes)
-                    if last:
-                        await _ended_well(running, packer.head, magic)
-                        if confirm is not None:
-                            await confirm()
-                    else:
-                        pending = loop.run_in_executor(pool, packer.next)
-                    yield chunk
+                try:
+                    pending = loop.run_in_executor(pool, packer.next)
+                    last = False
+                    while not last:
+                        chunk, last = await pending
+                        meter.on_bytes(meter.raw_bytes)
+                        if last:
+                            await _ended_well(running, packer.head, magic)
+                            if confirm is not None:
+                                await confirm()
+                        else:
+                            pending = loop.run_in_executor(pool, packer.next)
+                        yield chunk
+                finally:
+                    # After what the thread reads just now, and before the program's end is waited for: whoever still
+                    # writes into the pipe then, the program's own children too, must not be left hanging in it.
+                    closing = loop.run_in_executor(pool, os.close, source)
         finally:
             if sink >= 0:
                 os.close(sink)
-            # The program has ended, so the thread sees the end of the pipe; only then may it be closed.
-            await asyncio.shield(loop.run_in_executor(pool, os.close, source))
+            await asyncio.shield(closing or loop.run_in_executor(pool, os.close, source))
 
 
 async def _ended_well(running: Child, head: bytes, magic: bytes) -> None:

@@ -1,5 +1,6 @@
 """What every command is given: its output, the configuration and the journal, each only when asked for."""
 
+import signal
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -102,4 +103,17 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end; Ctrl-C cancels it first and is then raised."""
     import asyncio
 
-    return asyncio.run(work)
+    # A loop that is interrupted while it is made or closed complains in its own words, so Ctrl-C is held back then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    async def disturbed() -> T:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            return await work
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    try:
+        return asyncio.run(disturbed())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
