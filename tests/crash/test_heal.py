@@ -40,7 +40,7 @@ class Agent:
         (directory / "server.py").write_text(SERVER)
         self.config = directory / "mainstay.yaml"
         process = {"command": [sys.executable, str(directory / "server.py"), str(self.port)]}
-        check = {"http": {"url": f"http://127.0.0.1:{self.port}/", "every": "2s", "timeout": "1500ms"}}
+        check = {"http": {"url": f"http://127.0.0.1:{self.port}/", "every": "500ms", "timeout": "500ms"}}
         service = {
             "critical": True,
             "runs_on": {"process": process},

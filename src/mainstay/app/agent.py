@@ -13,7 +13,6 @@ from mainstay.app.ownership import own
 from mainstay.app.vigil import Say, report
 from mainstay.config import load
 from mainstay.config.model import Config
-from mainstay.core.check import Verdict
 from mainstay.core.errors import MainstayError
 from mainstay.core.incident import Severity
 from mainstay.core.service import Process
@@ -30,8 +29,6 @@ logger = logging.getLogger(__name__)
 CONFIG_CONDITION = "config"
 NEEDED_IN_A_HURRY = ("aiohttp", "psycopg")
 """What an alert or a second look would otherwise have to wait for: importing takes up to a second on a busy machine."""
-START_GRACE = 15.0
-"""Seconds that a service which the agent itself started has to give its first answer."""
 
 
 async def serve(path: Path, say: Say = lambda line: None) -> None:
@@ -104,7 +101,7 @@ async def _rehearse(old: Config, fresh: Config) -> None:
 
 @asynccontextmanager
 async def _working(app: App, say: Say) -> "AsyncIterator[asyncio.Task[None]]":
-    await _settle(app, await _start_processes(app))
+    app.grace.give(await _start_processes(app))
     work = asyncio.create_task(_work(app, say))
     try:
         yield work
@@ -152,12 +149,3 @@ async def _start_processes(app: App) -> list[str]:
             except MainstayError as fault:
                 logger.error("cannot start %s: %s", name, fault)
     return started
-
-
-async def _settle(app: App, started: list[str]) -> None:
-    """Give services that were just started time to answer before their silence counts as a failure."""
-    checks = [check for check, service, _ in app.config.checks() if service in started]
-    ends = app.clock.monotonic() + START_GRACE
-    while checks and app.clock.monotonic() < ends:
-        answers = await app.watch.once(checks)
-        checks = [answer.check for answer in answers if answer.verdict is Verdict.FAIL]

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.ports import BackupPorts
@@ -59,6 +60,7 @@ class App:
     runner: Runner
     recorder: Recorder
     watch: Watch
+    grace: Grace
     controls: dict[str, ServiceControl]
     ports: Mapping[type, object]
 
@@ -102,11 +104,13 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
     jobs = jobs_of(config)
     controls = _controls(config)
     recorder = _recorder(config, clock, store)
+    sight = Sight(recorder, lambda service: config.services[service].critical)
+    grace = Grace(clock, controls, sight.record)
     watch = Watch(
         clock,
         LocalPlace(clock, Resolver(clock)),
         [Watched(*each) for each in config.checks()],
-        Sight(recorder, lambda service: config.services[service].critical).record,
+        grace.record,
         config.watch,
     )
     heal = _heal_ports(config, controls, watch, recorder)
@@ -114,7 +118,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
     desk = recorder.desk
     hooks = [hook(desk, lambda job: _severity(job, jobs)), _superseded(desk), fallen.hook(desk)]
     runner = Runner(store, clock, node, jobs, ports, hooks)
-    return App(config, clock, store, node, jobs, runner, recorder, watch, controls, ports)
+    return App(config, clock, store, node, jobs, runner, recorder, watch, grace, controls, ports)
 
 
 def jobs_of(config: Config) -> dict[str, Job]:

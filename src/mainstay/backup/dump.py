@@ -121,7 +121,7 @@ async def packed(
         finally:
             if sink >= 0:
                 os.close(sink)
-            await asyncio.shield(closing or loop.run_in_executor(pool, os.close, source))
+            await asyncio.shield(loop.run_in_executor(pool, os.close, source) if closing is None else closing)
 
 
 async def _ended_well(running: Child, head: bytes, magic: bytes) -> None:
