@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from mainstay.core.incident import IncidentState
+from mainstay.engine import runner
 from mainstay.store import accounts, incidents, silences
 from tests.cli import scenes
 from tests.cli.conftest import Cli, Company
@@ -97,7 +98,8 @@ def test_a_job_is_done_here_and_now(keyed: Company, cli: Cli) -> None:
     assert (run["state"], run["args"], run["why"][:3]) == ("done", {"why": "test", "n": 3}, "by ")
 
 
-def test_a_job_that_fails_says_no(keyed: Company, cli: Cli) -> None:
+def test_a_job_that_fails_says_no(keyed: Company, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "FIRST_PAUSE", 0.01)
     said = cli("backup", "now", "erp", "--json")
     assert said.code == 1
     (run,) = said.data["runs"]

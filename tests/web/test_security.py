@@ -107,7 +107,7 @@ async def test_a_login_form_from_elsewhere_is_refused(site: Booted) -> None:
 async def test_a_login_ends_with_its_time_and_with_logging_out(site: Booted) -> None:
     async with site.client() as client:
         assert (await client.get("/", allow_redirects=False)).status == 200
-        await site.clock.advance(8 * 86400)
+        site.clock.step(8 * 86400)
         assert (await client.get("/", allow_redirects=False)).status == 303
         assert await client.login(site.password) == 200
         token = client.session_token
