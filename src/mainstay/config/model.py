@@ -22,6 +22,7 @@ from mainstay.core.secret import SecretUrl
 from mainstay.core.service import RunsOn
 from mainstay.core.units import Duration
 from mainstay.edge.gateway.settings import GatewaySettings
+from mainstay.edge.http.settings import EdgeSettings
 from mainstay.edge.webhooks import WebhookSettings
 from mainstay.engine.watch import WatchSettings as AskSettings
 from mainstay.playbooks.settings import HealSettings
@@ -128,6 +129,8 @@ class Config(Settings):
     """Who sends webhooks, by name: `bank` sends to `POST /bank`."""
     gateway: GatewaySettings | None = None
     """What the edge lets through to origins, for whom and how often."""
+    edge: EdgeSettings = Field(default_factory=EdgeSettings)
+    """Where webhooks and the gateway listen, and what they bear with."""
     watch: WatchSettings = Field(default_factory=WatchSettings)
     """How checks are asked and how their results become incidents."""
     readiness: ReadinessSettings = Field(default_factory=ReadinessSettings)

@@ -5,18 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from mainstay.core.listen import Listen, split
 from mainstay.core.plugin import Settings
 from mainstay.core.secret import Secret
 from mainstay.core.units import Duration
-
-
-def _check_listen(text: str) -> str:
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):(\d{1,5})", text)
-    if not found or int(found[2]) > 65535:
-        raise ValueError(
-            f"{text!r} is not an address to listen on; write it like 127.0.0.1:8420 or 0.0.0.0:8420"
-        )
-    return text
 
 
 def _check_url(text: str) -> str:
@@ -28,9 +20,7 @@ def _check_url(text: str) -> str:
 class WebSettings(Settings):
     """The dashboard and the JSON API."""
 
-    listen: Annotated[str, AfterValidator(_check_listen), Field(examples=["127.0.0.1:8420"])] = (
-        "127.0.0.1:8420"
-    )
+    listen: Annotated[Listen, Field(examples=["127.0.0.1:8420"])] = "127.0.0.1:8420"
     """Address and port to listen on; port 0 takes a free one."""
     url: Annotated[str, AfterValidator(_check_url), Field(examples=["https://status.example.com"])] | None = (
         None
@@ -46,9 +36,9 @@ class WebSettings(Settings):
     @property
     def host(self) -> str:
         """The address to bind; empty means every one."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        return split(self.listen)[0]
 
     @property
     def port(self) -> int:
         """The port to bind."""
-        return int(self.listen.rpartition(":")[2])
+        return split(self.listen)[1]

@@ -50,7 +50,7 @@ class Head:
 
 
 class Receiver(Protocol):
-    """Takes a request's body. After `end` or `lost` nothing more is called."""
+    """Takes a request's body. After `end` only `lost` may follow; after `lost` or the whole answer, nothing."""
 
     def data(self, piece: bytes) -> None:
         """Take a piece, without its framing."""

@@ -8,11 +8,9 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 
 def _network(text: Any) -> Any:
-    if isinstance(text, IPv4Network | IPv6Network):
+    if not isinstance(text, str):
         return text
     try:
-        if not isinstance(text, str):
-            raise ValueError(text)
         return ip_network(text)
     except ValueError as fault:
         if "has host bits set" in str(fault):
