@@ -41,7 +41,7 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Give a header's value; a repeated one is joined with commas (RFC 9110, 5.3), an empty one is none."""
-        return ", ".join(self.all(name)).strip() or None
+        return ", ".join(self.all(name)).strip(" \t") or None
 
 
 @dataclass(slots=True)
@@ -146,6 +146,14 @@ class Scheme(Plugin, kind="scheme"):
     """Whether it proves anything; where not, only addresses of the sender's networks may be let in."""
     handshakes: ClassVar[bool] = False
     """Whether GET requests may be handshakes; otherwise all but POST is 405."""
+    id_header: ClassVar[str] = ""
+    """The header with the event's id, if it stands in one."""
+    id_path: ClassVar[tuple[str, ...]] = ()
+    """The keys that lead to the event's id in the body's JSON, if it stands there."""
+    type_header: ClassVar[str] = ""
+    """The header with the event's type, if it stands in one."""
+    type_path: ClassVar[tuple[str, ...]] = ()
+    """The keys that lead to the event's type in the body's JSON, if it stands there."""
     signs_id: ClassVar[bool] = False
     """Whether the event's id is part of what is signed. Where not, a copy under a new id is only known by its body."""
 
@@ -168,11 +176,31 @@ class Scheme(Plugin, kind="scheme"):
 
     def event_id(self, request: Delivery) -> str | None:
         """Give what the sender calls this event, the same for each of its attempts; None when it does not say."""
-        return None
+        if self.id_header:
+            return word(request.headers.get(self.id_header))
+        return word(request.inside(*self.id_path)) if self.id_path else None
 
     def event_type(self, request: Delivery) -> str | None:
         """Give what kind of event it is, in the sender's words; None when it does not say."""
-        return None
+        if self.type_header:
+            return word(request.headers.get(self.type_header))
+        return word(request.inside(*self.type_path)) if self.type_path else None
+
+    def named(self, id: str, type: str | None) -> list[tuple[str, str]]:
+        """Give the headers with an event's id and type, of those that there are."""
+        pairs = [(self.id_header, id), (self.type_header, type)]
+        return [(name, value) for name, value in pairs if name and value]
+
+    def example(self, id: str, type: str | None, now: float) -> bytes:
+        """Make the body of a test event: what the vendor's would have in it that is looked at here."""
+        body: dict[str, Any] = {"test": True}
+        for path, value in ((self.id_path, id), (self.type_path, type)):
+            inner = body
+            for key in path[:-1]:
+                inner = inner.setdefault(key, {})
+            if path and value:
+                inner[path[-1]] = value
+        return json.dumps(body).encode()
 
     def sign(
         self, body: bytes, secret: Secret, now: float, *, id: str = "", type: str | None = None, url: str = ""
@@ -193,4 +221,4 @@ def word(value: Any) -> str | None:
         value = str(value) if abs(value) < 10**40 else None
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
         return None
-    return value.strip() or None if value.isprintable() else None
+    return value.strip(" ") or None if value.isprintable() else None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from pydantic import model_validator
 
@@ -22,6 +22,7 @@ from mainstay.edge.schemes.proof import (
     digest,
     listed,
     matching,
+    parameter,
     raw,
     seconds,
     spell,
@@ -103,7 +104,7 @@ class HmacScheme(Timed, type="hmac", shorthand="header"):
             return NO_MATCH
         if self.timestamp is None:
             return Verified(found.name)
-        sent = seconds(stamp) if self.unit == "seconds" else milliseconds(stamp)
+        sent = seconds(stamp, UNITS[self.unit])
         if sent is None:
             return Refused(f"no time in the header {self.timestamp}")
         return self.stale(sent, now) or Verified(found.name, sent)
@@ -114,7 +115,8 @@ class HmacScheme(Timed, type="hmac", shorthand="header"):
                 request.headers.get(self.header) or "", COMMA if " " in self.prefix else COMMA_OR_SPACE
             )
         else:
-            found = [value for name, value in pairs(request.query) if name == self.parameter][:2]
+            value = parameter(request.query, self.parameter)
+            found = [value] if value else []
         return [raw(one) for one in found]
 
     def _content(self, request: Delivery, stamp: str) -> bytes:
@@ -180,17 +182,3 @@ class HmacScheme(Timed, type="hmac", shorthand="header"):
         path, _, query = url.partition("://")[2].partition("/")[2].partition("?")
         request = Delivery("POST", f"/{path}", query, Headers.of(headers), body, "", url)
         return headers, self._signatures(secret, self._content(request, stamp))[0].decode()
-
-
-def milliseconds(text: str | None) -> float | None:
-    """Read a time in whole milliseconds since 1970, as seconds."""
-    found = re.fullmatch(r"[0-9]{1,15}", text or "")
-    return int(found[0]) / 1000 if found else None
-
-
-def pairs(query: str) -> list[tuple[str, str]]:
-    """Read the parameters of an address; nothing when there are too many."""
-    try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=100, encoding="latin-1")
-    except ValueError:
-        return []

@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 
 def _network(text: Any) -> Any:
-    if not isinstance(text, str):
+    if isinstance(text, IPv4Network | IPv6Network):
         return text
     try:
+        if not isinstance(text, str):
+            raise ValueError(text)
         return ip_network(text)
     except ValueError as fault:
         if "has host bits set" in str(fault):

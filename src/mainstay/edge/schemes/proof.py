@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
+from urllib.parse import parse_qsl
 
 from pydantic import model_validator
 
@@ -18,7 +19,7 @@ Encoding = Literal["hex", "HEX", "base64", "base64url"]
 
 MOST_SIGNATURES = 16
 """So many are looked at in one header; rotation needs two, and each may cost a comparison with every secret."""
-COMMA, COMMA_OR_SPACE = r"\s*,\s*", r"[,\s]+"
+COMMA, COMMA_OR_SPACE = r"[ \t]*,[ \t]*", r"[, \t]+"
 NO_MATCH = Refused("the signature does not match")
 
 
@@ -69,15 +70,15 @@ def fields(text: str, separator: str = ",") -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     parts = text.split(separator)
     for part in parts if len(parts) <= MOST_SIGNATURES else []:
-        name, equals, value = part.strip().partition("=")
+        name, equals, value = part.strip(" \t").partition("=")
         if equals:
             found.setdefault(name, []).append(value)
     return found
 
 
-def seconds(text: str | None) -> int | None:
-    """Read a time in whole seconds since 1970: ASCII digits and nothing else."""
-    return int(text) if text and re.fullmatch(r"[0-9]{1,12}", text) else None
+def seconds(text: str | None, per_second: int = 1) -> float | None:
+    """Read a time as seconds since 1970, of whole seconds or smaller units: ASCII digits and nothing else."""
+    return int(text) / per_second if text and re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def strict_base64(text: str) -> bytes | None:
@@ -87,6 +88,16 @@ def strict_base64(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return found if base64.b64encode(found) == raw(text) else None
+
+
+def parameter(query: str, name: str) -> str | None:
+    """Give the one value of an address' parameter; None when there is none, or more than one."""
+    try:
+        found = parse_qsl(query, keep_blank_values=True, max_num_fields=100, encoding="latin-1")
+    except ValueError:
+        return None
+    values = [value for key, value in found if key == name]
+    return values[0] if len(values) == 1 else None
 
 
 class Timed(Scheme):
