@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.store.named import QUERIES, parse, plain, query, translate
+from mainstay.store.named import QUERIES, Query, parse, plain, query, translate
 from mainstay.store.sqlite_link import connect
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -79,6 +79,18 @@ def test_what_is_missing_is_named() -> None:
         query("nobody.knows", "sqlite")
     with pytest.raises(LookupError, match=r"there is no query meta\.nothing"):
         query("meta.nothing", "sqlite")
+
+
+def test_rows_go_in_by_number_like_by_name() -> None:
+    made = Query("a", "SELECT :b || ':x' || :a || :b -- :c", "", frozenset("ab"))
+    text, order = made.numbered()
+    assert (text, order) == ("SELECT ?2 || ':x' || ?1 || ?2 -- :c", ("a", "b"))
+    rows = [{"a": "\ud800\x00", "b": True, "c": 1}, {"a": b"\x00", "b": 1.5}]
+    assert made.ordered(rows, order) == [("?\ufffd", 1), (b"\x00", 1.5)]
+    with pytest.raises(TypeError, match="a needs b"):
+        made.ordered([{"a": 1}], order)
+    one = Query("a", "SELECT :a", "", frozenset("a"))
+    assert one.ordered([{"a": "ä"}], one.numbered()[1]) == [("ä",)]
 
 
 FILES = sorted(path.stem for path in QUERIES.glob("*.sql"))

@@ -5,6 +5,9 @@ import threading
 
 _lock = threading.Lock()
 _last = 0
+_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _LETTERS for low in _LETTERS]
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 def new_id(now: float) -> str:
@@ -21,5 +24,4 @@ def new_id(now: float) -> str:
 
 
 def _base32(number: int) -> str:
-    letters = "0123456789abcdefghjkmnpqrstvwxyz"
-    return "".join(letters[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

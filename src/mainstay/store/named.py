@@ -10,8 +10,9 @@ SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit F
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +47,44 @@ class Query(NamedTuple):
         try:
             return {name: plain(given[name]) for name in self.params}
         except KeyError:
-            missing = ", ".join(sorted(self.params - given.keys()))
-            raise TypeError(f"the query {self.name} needs {missing}") from None
+            raise self._incomplete(given) from None
+
+    def numbered(self) -> tuple[str, tuple[str, ...]]:
+        """Give SQLite's text with numbers for names, and the names in the order of their numbers.
+
+        A tuple is bound in half the time that a mapping takes.
+        """
+        order = tuple(sorted(self.params))
+        return _replaced(self.text, lambda name: f"?{order.index(name) + 1}", str), order
+
+    def ordered(self, rows: Iterable[Mapping[str, Any]], order: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Give many rows' parameters as tuples; raises `TypeError` naming those that are missing."""
+        pick = itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
+        made = []
+        for row in rows:
+            try:
+                made.append(_clean(pick(row)))
+            except KeyError:
+                raise self._incomplete(row) from None
+        return made
+
+    def _incomplete(self, given: Mapping[str, Any]) -> TypeError:
+        missing = ", ".join(sorted(self.params - given.keys()))
+        return TypeError(f"the query {self.name} needs {missing}")
+
+
+def _clean(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give them as `plain` does, quickly when there is nothing to do."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if not value.isascii() or "\x00" in value:
+                break
+        elif kind is bool:
+            break
+    else:
+        return values
+    return tuple([plain(value) for value in values])
 
 
 def plain(value: Any) -> Any:
@@ -116,22 +153,25 @@ def translate(text: str, dialect: str) -> tuple[str, frozenset[str]]:
 
     `:name` inside strings, quoted names and comments is left alone, and so are casts (`::text`).
     """
-    made: list[str] = []
     names: set[str] = set()
+
+    def placed(name: str) -> str:
+        names.add(name)
+        return f"%({name})s" if dialect == "postgres" else f":{name}"
+
+    return _replaced(text, placed, _doubled if dialect == "postgres" else str), frozenset(names)
+
+
+def _replaced(text: str, placed: Callable[[str], str], escape: Callable[[str], str]) -> str:
+    made: list[str] = []
     position = 0
-    escape = _doubled if dialect == "postgres" else str
     while token := _TOKEN.search(text, position):
         made.append(escape(text[position : token.start()]))
-        end = _end(text, token)
+        position = _end(text, token)
         key = token["key"]
-        if key is not None:
-            names.add(key)
-            made.append(f"%({key})s" if dialect == "postgres" else token[0])
-        else:
-            made.append(escape(text[token.start() : end]))
-        position = end
+        made.append(escape(text[token.start() : position]) if key is None else placed(key))
     made.append(escape(text[position:]))
-    return "".join(made), frozenset(names)
+    return "".join(made)
 
 
 def _doubled(text: str) -> str:

@@ -24,6 +24,9 @@ def prepare(path: Path, steps: tuple[Migration, ...] = ()) -> None:
             _create(path)
             connection = connect(path)
             try:
+                # A log that a crash left behind may have a gap on the disk that the kernel's memory hides, if an
+                # fsync failed before. What is written from here on must not stand behind it.
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
                 _migrate(connection, path, steps or migrations())
             finally:
                 connection.close()

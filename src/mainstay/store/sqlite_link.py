@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mainstay.core.errors import JournalError
 from mainstay.store.base import Conflict, Row, Unit
-from mainstay.store.named import query
+from mainstay.store.named import Query, query
 from mainstay.store.writer import Again, Broken
 
 T = TypeVar("T")
@@ -134,6 +135,20 @@ def passive(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
+def settle(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy the whole log into the file and begin it anew. Raises `sqlite3.Error`, or `JournalError` when it cannot yet.
+
+    The kernel reports a failed fsync once and forgets the pages: a later fsync that succeeds says nothing of them. So
+    nothing may be acknowledged before everything in the log was written once more, and synced, by this.
+    """
+    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise JournalError(
+            f"the journal {path}: its log could not be written anew after the disk failed, because it is being read",
+            hint="it is tried again before the next write",
+        )
+
+
 class SqliteTx:
     """A transaction over one connection."""
 
@@ -155,11 +170,11 @@ class SqliteTx:
         return self._execute(name, params, _count)
 
     def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
-        found = query(name, self.dialect)
-        ready = [found.checked(row) for row in rows]
+        found, text, order = _many(name)
+        ready = found.ordered(rows, order)
         cursor = self._live().cursor()
         try:
-            return _count(cursor.executemany(found.text, ready))
+            return _count(cursor.executemany(text, ready))
         except sqlite3.Error as error:
             raise self._fault(error, name) from error
         finally:
@@ -218,6 +233,12 @@ class SqliteTx:
                 closing.close()
 
 
+@cache
+def _many(name: str) -> tuple[Query, str, tuple[str, ...]]:
+    found = query(name, SqliteTx.dialect)
+    return found, *found.numbered()
+
+
 def _rows(cursor: sqlite3.Cursor) -> list[Row]:
     columns = [column[0] for column in cursor.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in cursor]
@@ -269,6 +290,7 @@ class SqliteLink(SqliteTx):
         self._idle = idle
         self._renew = renew
         self._file: tuple[int, int] | None = None
+        self._doubtful = False
 
     @property
     def tx(self) -> "SqliteLink":
@@ -289,7 +311,14 @@ class SqliteLink(SqliteTx):
         if self.connection is None:
             self._file = identity(self.path)
             self.connection = connect(self.path)
+            if self._doubtful:
+                settle(self.connection, self.path)
+                self._doubtful = False
         return self.connection
+
+    def _broken(self, error: sqlite3.Error) -> Broken:
+        self._doubtful = self._doubtful or _code(error) == sqlite3.SQLITE_IOERR
+        return super()._broken(error)
 
     def mark(self) -> None:
         self._say("SAVEPOINT unit")

@@ -148,10 +148,14 @@ DELETE FROM inbox_seen WHERE source = :source AND key = :key AND event = :id;
 -- One event, with its attempts.
 DELETE FROM inbox WHERE id = :id;
 
--- name: waiting
--- Events in the order in which they came, for the spool.
-SELECT * FROM inbox ORDER BY id LIMIT :limit;
+-- name: spool_sizes
+-- What waits in the spool, in the order in which it came.
+SELECT id, length(body) AS bytes FROM inbox WHERE state = 'queued' ORDER BY id LIMIT :limit;
 
--- name: forget_seen
--- The spool keeps in mind only what it holds.
-DELETE FROM inbox_seen;
+-- name: spool_upto
+-- The same up to an event, whole.
+SELECT * FROM inbox WHERE state = 'queued' AND id <= :last ORDER BY id LIMIT :limit;
+
+-- name: spool_forget
+-- The spool keeps in mind what it has seen only as long as it holds anything.
+DELETE FROM inbox_seen WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE state = 'queued');

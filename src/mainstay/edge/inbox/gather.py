@@ -1,0 +1,161 @@
+"""Group commit: whatever arrives while one write is under way goes into the next one, and is acknowledged with it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from mainstay.core.errors import JournalError
+from mainstay.ports.clock import Clock
+from mainstay.store.inbox import Arrival, Stored
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[Stored | None], None]
+"""Told what became of an arrival once that is on disk; None when it could not be kept."""
+Uses = Mapping[tuple[str, str], float]
+"""When secrets last proved something, by (source, name of the secret)."""
+
+LARGEST = 512
+"""The most events in one write."""
+HEAVIEST = 8 * 2**20
+"""Bytes of bodies after which a write takes no further event."""
+AROUND = 2048
+"""Bytes that an event takes besides its body, about."""
+PAUSE = 1.0
+"""Seconds for which nothing is taken in after a write has failed; then one batch tries again."""
+USES_EVERY = 10.0
+"""Seconds between two writes of when secrets were used."""
+
+
+class Keeper(Protocol):
+    """Where events are kept."""
+
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
+        """Put events on disk. Raises `JournalError` when that is not certain."""
+        ...
+
+
+class Gather:
+    """Holds what is not on disk yet: so many events and bytes at most."""
+
+    def __init__(self, keeper: Keeper, clock: Clock, most: int = 8192, most_bytes: int = 64 * 2**20) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._most = most
+        self._most_bytes = most_bytes
+        self._waiting: list[tuple[Arrival, Done]] = []
+        self._writing = 0
+        self.bytes = 0
+        """Bytes that are not on disk yet, or are being received."""
+        self._wake = asyncio.Event()
+        self._closed_until = 0.0
+        self._uses: dict[tuple[str, str], float] = {}
+        self._uses_at = clock.monotonic()
+        self._ending = False
+        self.writes = 0
+        """Writes that reached the disk."""
+        self.events = 0
+        """Events that reached the disk, copies among them."""
+        self.trouble: str | None = None
+        """Why nothing is taken in now."""
+        self._task = asyncio.create_task(self._work(), name="inbox-writer")
+
+    @property
+    def unsaved(self) -> int:
+        """Events that are not on disk yet."""
+        return len(self._waiting) + self._writing
+
+    def has_room(self, size: int) -> bool:
+        """Whether a further event with a body of `size` bytes may be taken in now."""
+        if self.trouble is not None and self._clock.monotonic() < self._closed_until:
+            return False
+        return not self._ending and self.unsaved < self._most and self.bytes + size <= self._most_bytes
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes that are being received (a negative size gives them back); false when there are too many."""
+        self.bytes += size
+        return self.bytes <= self._most_bytes
+
+    def put(self, arrival: Arrival, done: Done) -> None:
+        """Take an event in. `done` is called from the event loop, never at once."""
+        self._waiting.append((arrival, done))
+        self.bytes += len(arrival.body) + AROUND
+        if arrival.secret is not None:
+            self._uses[arrival.source, arrival.secret] = arrival.received_at
+        if not self._writing:
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Finish what was taken in, then end."""
+        self._ending = True
+        self._wake.set()
+        await self._task
+
+    async def _work(self) -> None:
+        while not (self._ending and not self._waiting):
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._write(self._next())
+        if self._uses:
+            with suppress(JournalError):
+                await self._keeper.keep((), self._uses)
+
+    def _next(self) -> list[tuple[Arrival, Done]]:
+        weight, count = 0, 0
+        for arrival, _ in self._waiting[:LARGEST]:
+            weight += len(arrival.body)
+            count += 1
+            if weight > HEAVIEST:
+                break
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
+
+    async def _write(self, batch: list[tuple[Arrival, Done]]) -> None:
+        self._writing = len(batch)
+        uses = self._due_uses()
+        try:
+            stored = await self._keeper.keep([arrival for arrival, _ in batch], uses)
+        except JournalError as fault:
+            self._refuse(batch, uses, str(fault))
+        except Exception as fault:
+            log.exception("an inbox batch could not be written")
+            self._refuse(batch, uses, f"{type(fault).__name__} in the inbox")
+        else:
+            self.trouble = None
+            self.writes += 1
+            self.events += len(batch)
+            self._release(batch)
+            for (_, done), one in zip(batch, stored, strict=True):
+                done(one)
+
+    def _due_uses(self) -> Uses:
+        now = self._clock.monotonic()
+        if not self._uses or now < self._uses_at:
+            return {}
+        self._uses_at = now + USES_EVERY
+        due, self._uses = self._uses, {}
+        return due
+
+    def _refuse(self, batch: list[tuple[Arrival, Done]], uses: Uses, why: str) -> None:
+        """Nobody knows whether the batch is on disk: say so to all of it and to those who wait behind it.
+
+        It is never written a second time from here: the senders come again, and what was kept is known by its key.
+        """
+        if self.trouble is None:
+            log.error("webhooks are refused with 503: %s", why)
+        self.trouble = why
+        self._closed_until = self._clock.monotonic() + PAUSE
+        self._uses = {**uses, **self._uses}
+        refused = batch + self._waiting
+        self._waiting = []
+        self._release(refused)
+        for _, done in refused:
+            done(None)
+
+    def _release(self, batch: list[tuple[Arrival, Done]]) -> None:
+        self._writing = 0
+        self.bytes -= sum(len(arrival.body) + AROUND for arrival, _ in batch)

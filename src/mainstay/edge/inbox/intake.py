@@ -1,0 +1,222 @@
+"""Takes webhooks in: `POST /SOURCE` is proven, put on disk, and answered with 202, in this order."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+
+from mainstay.core.ids import new_id
+from mainstay.edge.http.exchange import Exchange, Head, Header
+from mainstay.edge.inbox.gather import Gather
+from mainstay.edge.inbox.settings import IntakeSettings
+from mainstay.edge.inbox.source import Source
+from mainstay.edge.schemes.base import Delivery, Headers, Refused, Reply
+from mainstay.ports.clock import Clock
+from mainstay.store.inbox import Stored
+
+log = logging.getLogger(__name__)
+
+JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
+RETRY_AFTER = b"5"
+"""Seconds after which a sender may come again when nothing can be kept now."""
+COMPLAIN_EVERY = 10.0
+"""Seconds between two lines of the log about forgeries of one source."""
+BUSY: tuple[Header, ...] = (*JSON, (b"retry-after", RETRY_AFTER))
+
+
+def said(error: str) -> bytes:
+    """Give the body of a refusal."""
+    return f'{{"status":"refused","error":"{error}"}}\n'.encode()
+
+
+NOWHERE = said("there is no such source")
+NOT_FROM_HERE = said("requests are not let in from this address")
+NOT_THIS_WAY = said("send events with POST")
+TOO_LARGE = said("the body is too large")
+NOT_PROVEN = said("the signature is missing or wrong")
+NOT_JSON = said("the body is not JSON")
+NOT_NOW = said("nothing can be kept at the moment")
+
+
+class Intake:
+    """Answers the requests of senders. `tally` counts answers by source and outcome."""
+
+    def __init__(self, sources: Mapping[str, IntakeSettings], gather: Gather, clock: Clock) -> None:
+        self._gather = gather
+        self._clock = clock
+        self._sources: dict[bytes, Source] = {}
+        self.tally: Counter[tuple[str, str]] = Counter()
+        self._complained: dict[str, float] = {}
+        self.change(sources)
+
+    def change(self, sources: Mapping[str, IntakeSettings]) -> None:
+        """Take other sources from the next request on."""
+        self._sources = {f"/{name}".encode(): Source(name, settings) for name, settings in sources.items()}
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Bytes in memory that are not on disk: events that wait, and bodies that are being received."""
+        return self._gather.bytes
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is taken in now; None when all is well."""
+        return self._gather.trouble
+
+    def window(self, source: str) -> float:
+        """Give the seconds for which copies of a source's events are known."""
+        found = self._sources.get(f"/{source}".encode())
+        return IntakeSettings().dedup if found is None else found.settings.dedup
+
+    def accept(self, exchange: Exchange) -> None:
+        """Take a request whose head was read: say at once what needs no body."""
+        head = exchange.head
+        source = self._sources.get(head.path)
+        if source is None:
+            self._say(exchange, "", "unknown", 404, NOWHERE)
+        elif not source.lets_in(exchange.peer):
+            self._say(exchange, source.name, "address", 403, NOT_FROM_HERE)
+        elif head.method not in source.methods:
+            allowed = b", ".join(source.methods)
+            self._say(exchange, source.name, "method", 405, NOT_THIS_WAY, (*JSON, (b"allow", allowed)))
+        elif head.length is not None and head.length > source.max_body:
+            self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
+        elif not self._gather.has_room(head.length or 0):
+            self.busy(source, exchange)
+        else:
+            exchange.receive(Body(self, source, exchange))
+
+    def judge(self, source: Source, exchange: Exchange, body: bytes) -> None:
+        """Take a whole request: everything but the answer to a genuine one, which waits for the disk."""
+        now = self._clock.now()
+        request = _delivery(source, exchange, body)
+        reply = source.handshake(request, now)
+        if reply is not None:
+            self._reply(exchange, source, reply)
+            return
+        if request.method != "POST":
+            self._say(exchange, source.name, "handshake", 403, NOT_PROVEN)
+            return
+        verdict = source.verify(request, now)
+        if isinstance(verdict, Refused):
+            self._complain(source, exchange.peer, verdict.why, now)
+            self._say(exchange, source.name, "unproven", 401, NOT_PROVEN)
+        elif source.malformed(request):
+            self._say(exchange, source.name, "malformed", 400, NOT_JSON)
+        elif not self._gather.has_room(len(body)):
+            self.busy(source, exchange)
+        else:
+            arrival = source.arrival(request, verdict, now, new_id(now))
+            self._gather.put(arrival, partial(self._stored, source, exchange))
+
+    def _stored(self, source: Source, exchange: Exchange, stored: Stored | None) -> None:
+        if stored is None:
+            self.busy(source, exchange)
+        elif stored.new:
+            self._say(
+                exchange, source.name, "queued", 202, b'{"status":"queued","id":"%b"}\n' % stored.id.encode()
+            )
+        else:
+            self._say(
+                exchange, source.name, "copy", 200, b'{"status":"duplicate","id":"%b"}\n' % stored.id.encode()
+            )
+
+    def _reply(self, exchange: Exchange, source: Source, reply: Reply) -> None:
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+        self._say(exchange, source.name, "handshake", reply.status, reply.body, headers)
+
+    def _complain(self, source: Source, peer: str, why: str, now: float) -> None:
+        """Tell the log, now and then: a flood of forgeries must not become a flood of lines."""
+        if abs(now - self._complained.get(source.name, 0.0)) >= COMPLAIN_EVERY:
+            self._complained[source.name] = now
+            log.warning("a webhook for %s from %s is refused: %s", source.name, peer, why)
+
+    def too_large(self, source: Source, exchange: Exchange) -> None:
+        """Say so of a body whose length was not known before."""
+        self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
+
+    def busy(self, source: Source, exchange: Exchange) -> None:
+        """Say that the sender is to come again."""
+        self._say(exchange, source.name, "busy", 503, NOT_NOW, BUSY)
+
+    def _say(
+        self,
+        exchange: Exchange,
+        source: str,
+        outcome: str,
+        status: int,
+        body: bytes,
+        headers: "tuple[Header, ...] | list[Header]" = JSON,
+    ) -> None:
+        self.tally[source, outcome] += 1
+        if not exchange.gone:
+            exchange.respond(status, headers, body)
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes that are being received (a negative size gives them back); false when there are too many."""
+        return self._gather.reserve(size)
+
+
+class Body:
+    """Collects a request's body, up to what its source may send."""
+
+    __slots__ = ("_exchange", "_intake", "_pieces", "_size", "_source")
+
+    def __init__(self, intake: Intake, source: Source, exchange: Exchange) -> None:
+        self._intake = intake
+        self._source = source
+        self._exchange = exchange
+        self._pieces: list[bytes] | None = []
+        self._size = 0
+
+    def data(self, piece: bytes) -> None:
+        """Take a piece; nothing more is kept once it is too large."""
+        if self._pieces is None:
+            return
+        self._size += len(piece)
+        self._pieces.append(piece)
+        room = self._intake.reserve(len(piece))
+        if self._size > self._source.max_body:
+            self._drop()
+            self._intake.too_large(self._source, self._exchange)
+        elif not room:
+            self._drop()
+            self._intake.busy(self._source, self._exchange)
+
+    def end(self) -> None:
+        """The body is whole."""
+        pieces = self._pieces
+        if pieces is not None:
+            self._drop()
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._intake.judge(self._source, self._exchange, body)
+
+    def lost(self) -> None:
+        """The sender has gone before its body was whole: there is no event."""
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._pieces is not None:
+            self._pieces = None
+            self._intake.reserve(-self._size)
+
+
+def _delivery(source: Source, exchange: Exchange, body: bytes) -> Delivery:
+    head = exchange.head
+    return Delivery(
+        head.method.decode("latin-1"),
+        head.path.decode("latin-1"),
+        head.query.decode("latin-1"),
+        Headers(head.headers),
+        body,
+        exchange.peer,
+        _url(source, head, secure=exchange.secure),
+    )
+
+
+def _url(source: Source, head: Head, *, secure: bool) -> str:
+    query = f"?{head.query.decode('latin-1')}" if head.query else ""
+    if source.settings.url is not None:
+        return source.settings.url + query
+    scheme = "https" if secure else "http"
+    return f"{scheme}://{head.host.decode('latin-1')}{head.path.decode('latin-1')}{query}"

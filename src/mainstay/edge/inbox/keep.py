@@ -1,0 +1,191 @@
+"""Where events are kept: in the journal and, while a journal on a server is away, in a spool on this machine's disk."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from mainstay.core.errors import JournalError
+from mainstay.edge.inbox.gather import Uses
+from mainstay.edge.inbox.spool import Spool
+from mainstay.ports.clock import Clock
+from mainstay.store import inbox
+from mainstay.store.base import Store, Tx
+from mainstay.store.inbox import Arrival, Stored
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[], Awaitable[Store]]
+"""Opens the journal. Raises `JournalError`."""
+
+PATIENCE = 0.5
+"""Seconds that a write may take before the spool takes over."""
+LOOK = 1.0
+"""Seconds between two looks at whether the journal is back."""
+LOAD = 500
+"""Events that go from the spool into the journal in one write."""
+
+
+def put(tx: Tx, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
+    """Write a batch of events, and when secrets were used, as one unit."""
+    if uses:
+        inbox.used(tx, uses.items())
+    return inbox.put_many(tx, arrivals)
+
+
+class JournalKeeper:
+    """Keeps events in the journal alone: a file on this machine is there or nothing is."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
+        """Put events on disk. Raises `JournalError` when that is not certain."""
+        return await self._store.write(partial(put, arrivals=arrivals, uses=uses))
+
+
+class SpoolingKeeper:
+    """Keeps events in the journal, or in the spool while the journal is away.
+
+    Until the spool is empty again everything goes through it, so that nothing overtakes what came before. An event may
+    get into both, when nobody knows whether the journal took it: its id sees to it that it is one.
+    """
+
+    window: Callable[[str], float]
+    """Gives the seconds for which copies of a source's events are known. To be set before anything is awaited."""
+
+    def __init__(self, connect: Connect, spool: Spool, clock: Clock) -> None:
+        self._connect = connect
+        self._spool = spool
+        self._clock = clock
+        self._store: Store | None = None
+        self._uses: dict[tuple[str, str], float] = {}
+        self._turn = asyncio.Lock()
+        self._abandoned: set[asyncio.Future[list[Stored]]] = set()
+        self._draining: asyncio.Task[None] | None = None
+        self.spooled = 0
+        """Events that the spool took since the start."""
+        self.drained = 0
+        """Events that went from the spool into the journal since the start."""
+        self._away()
+
+    @property
+    def away(self) -> bool:
+        """Whether the spool stands in for the journal."""
+        return self._draining is not None
+
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
+        """Put events on disk. Raises `JournalError` when that is not certain."""
+        if not self.away and self._store is not None:
+            stored = await self._try(self._store, arrivals, uses)
+            if stored is not None:
+                return stored
+            self._away()
+        self._uses |= uses
+        async with self._turn:
+            if self.away:
+                stored = await self._spool.put(arrivals)
+                self.spooled += len(arrivals)
+                return stored
+        return await self.keep(arrivals, uses)
+
+    async def _try(self, store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored] | None:
+        """Write to the journal; None when it refuses or takes too long. What takes too long may still be written."""
+        writing = asyncio.ensure_future(store.write(partial(put, arrivals=arrivals, uses=uses)))
+        await asyncio.wait([writing], timeout=PATIENCE)
+        if not writing.done():
+            self._abandoned.add(writing)
+            writing.add_done_callback(self._forget)
+            log.error("the journal has not answered for %.1f s; the spool takes over", PATIENCE)
+            return None
+        try:
+            return writing.result()
+        except JournalError as fault:
+            log.error("the spool takes over: %s", fault)
+            return None
+
+    def _forget(self, writing: "asyncio.Future[list[Stored]]") -> None:
+        self._abandoned.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # it was in the spool before this came out
+
+    def _away(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="inbox-spool")
+
+    async def _drain(self) -> None:
+        """Bring the spool's events into the journal, the oldest first, until there are none and it takes over again."""
+        while True:
+            try:
+                while await self._load():
+                    pass
+                return
+            except JournalError as fault:
+                log.info("the spool still stands in for the journal: %s", fault)
+            await self._clock.sleep(LOOK)
+
+    async def _load(self) -> bool:
+        """Bring over some events; false when everything is there and the journal takes over again."""
+        if self._store is None:
+            self._store = await self._connect()
+        waiting = [self._windowed(one) for one in await self._spool.oldest(LOAD)]
+        if waiting or self._uses:
+            await self._bring(self._store, waiting)
+            return True
+        async with self._turn:
+            if await self._spool.oldest(1):
+                return True
+            await self._spool.clear()
+            self._draining = None
+        if self.drained:
+            log.warning("the journal is back: %d webhooks went from the spool into it", self.drained)
+        return False
+
+    def _windowed(self, arrival: Arrival) -> Arrival:
+        arrival.window = self.window(arrival.source)
+        return arrival
+
+    async def _bring(self, store: Store, waiting: list[Arrival]) -> None:
+        uses, self._uses = self._uses, {}
+        try:
+            await store.write(partial(put, arrivals=waiting, uses=uses))
+        except JournalError:
+            self._uses = uses | self._uses
+            if len(waiting) < 2:
+                raise
+            waiting = await self._one_by_one(store, waiting)
+        await self._spool.drop(waiting)
+        self.drained += len(waiting)
+
+    async def _one_by_one(self, store: Store, waiting: list[Arrival]) -> list[Arrival]:
+        """Let no single event that the journal will not have hold back all the others. Raises when it has none."""
+        gone: list[Arrival] = []
+        refused: list[tuple[Arrival, JournalError]] = []
+        for arrival in waiting:
+            try:
+                await store.write(partial(put, arrivals=[arrival], uses={}))
+                gone.append(arrival)
+            except JournalError as fault:
+                refused.append((arrival, fault))
+                if not gone:
+                    raise
+        for arrival, why in refused:
+            log.error("the webhook %s stays in the spool: %s", arrival.id, why)
+            await self._spool.set_aside(arrival, str(why))
+        return gone
+
+    async def settled(self, timeout: float) -> None:
+        """Wait until the journal has taken over, `timeout` seconds at most."""
+        if self._draining is not None:
+            await asyncio.wait([self._draining], timeout=timeout)
+
+    async def close(self) -> None:
+        """End; what is in the spool stays there for the next start."""
+        if self._draining is not None:
+            self._draining.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._draining
+        if self._store is not None:
+            await self._store.close()
+        await self._spool.close()
