@@ -71,7 +71,11 @@ async def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
 async def test_what_is_not_there_is_said_kindly(client: Client, path: str) -> None:
     page = await client.get(path)
     assert page.status == 404
-    assert "There is no such" in page.text
+    markup = Markup(page.text)
+    assert markup.faults == []
+    assert markup.count("h1") == 1
+    assert markup.text.count("There is no such") == 2, "in the title and on the page"
+    assert "To the overview" in markup.text
 
 
 # --- the overview --------------------------------------------------------------------------------------------------
