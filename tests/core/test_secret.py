@@ -63,6 +63,25 @@ def test_what_does_not_belong_in_the_file_is_refused(document: dict[str, object]
         load(document)
 
 
+@pytest.mark.parametrize("url", ["postgresql://odoo:se/ret9#@db/shop", "rediss://:se@ret9@cache:6379/0"])
+def test_a_password_that_tears_its_address_apart_is_told_and_not_shown(url: str) -> None:
+    for written in ({"secret": "shop"}, url):
+        with pytest.raises(ValidationError) as told:
+            Example.model_validate({"dsn": written}, context={"resolve": lambda _: url})
+        [fault] = told.value.errors(include_url=False, include_input=False)
+        assert "%2F for /" in fault["msg"] or "holds a password" in fault["msg"]
+        assert "ret9" not in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/@us", "postgresql://h/shop?options=a@b", "redis://u:%40%2F@h/0"]
+)
+def test_an_at_sign_elsewhere_tears_nothing(url: str) -> None:
+    found = Example.model_validate({"dsn": {"secret": "shop"}}, context={"resolve": lambda _: url}).dsn
+    assert found is not None
+    assert found.reveal() == url
+
+
 def test_without_a_resolver_only_the_name_is_kept() -> None:
     example = Example.model_validate({"token": {"secret": "token"}})
     assert example.token is not None

@@ -137,6 +137,35 @@ def test_what_cannot_be_read_is_not_quoted(text: str) -> None:
     assert "secret9" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://odoo:sec/ret9#x@db.example.com/shop",
+        "postgresql://odoo:12/ret9@db.example.com/shop",
+        "postgresql://odoo:se@ret9@db.example.com/shop",
+        "postgresql://odoo:se:ret9/@db.example.com/shop",
+    ],
+)
+def test_a_password_that_tears_the_address_apart_is_not_quoted(text: str) -> None:
+    with pytest.raises(PostgresError, match="cannot be taken apart") as told:
+        Dsn.parse(text)
+    assert "ret9" not in str(told.value)
+    assert "%2F" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://odoo:se%2Fret%40@db.example.com:5433/shop%40home?application_name=a@b",
+        "postgresql://odoo@one.example.com:5432,two.example.com:5433/shop",
+        "postgresql://odoo@%2Frun%2Fpostgresql/shop",
+        "host=db.example.com user=a@b dbname=c@d",
+    ],
+)
+def test_unusual_addresses_that_are_right_are_taken(text: str) -> None:
+    assert Dsn.parse(text).params["host"]
+
+
 def test_parameters_are_changed_on_a_copy() -> None:
     dsn = Dsn.parse("postgresql://odoo@db.example.com/shop?sslmode=require")
     assert str(dsn.with_(dbname="other")) == "odoo@db.example.com/other"
@@ -170,7 +199,7 @@ def test_what_cannot_be_passed_on_safely_is_refused(tmp_path: Path, params: dict
 @pytest.mark.parametrize(
     ("fault", "hint"),
     [
-        ('password authentication failed for user "x"', "password in the secret"),
+        ('password authentication failed for user "x"', "look at the password"),
         ("connection refused\n\tConnection refused", "is the server running"),
         ("something new", "server's log"),
     ],
@@ -180,3 +209,34 @@ def test_a_failed_connection_says_what_to_do(fault: str, hint: str) -> None:
     assert str(told).startswith("cannot connect to h/d: ")
     assert hint in (told.hint or "")
     assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (
+            'connection failed: connection to server at "10.0.0.5", port 5432 failed: Connection refused\n\t'
+            "Is the server running on that host and accepting TCP/IP connections?",
+            "Connection refused",
+        ),
+        (
+            'connection failed: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: '
+            "No such file or directory\n\tIs the server running locally and accepting connections on that socket?",
+            "No such file or directory",
+        ),
+        (
+            'connection failed: connection to server at "db" (10.0.0.5), port 5432 failed: FATAL:  no room',
+            "FATAL: no room",
+        ),
+        ("failed to resolve host 'db'", "failed to resolve host 'db'"),
+        (
+            "Multiple connection attempts failed. - a: connection failed: x - b: connection failed: y",
+            "Multiple connection attempts failed. - a: connection failed: x - b: connection failed: y",
+        ),
+    ],
+)
+def test_what_libpq_says_twice_is_said_once(said: str, left: str) -> None:
+    assert (
+        unreachable(Dsn({"host": "h", "dbname": "d"}), Exception(said)).what
+        == f"cannot connect to h/d: {left}"
+    )

@@ -146,6 +146,9 @@ def test_a_malformed_url_does_not_tell_the_password() -> None:
         Place.parse("postgresql://u:pass%zzword@h/d")
     assert "pass" not in str(caught.value).replace("PASSWORD", "").replace("password", "")
     assert "secret" not in repr(Place.parse("postgresql://u:secret@h/d"))
+    with pytest.raises(JournalError, match="cannot be taken apart") as told:
+        Place.parse("postgresql://u:pass/word9@h/d")
+    assert "word9" not in str(told.value)
 
 
 async def test_somebody_else_s_schema_is_refused(database: str) -> None:

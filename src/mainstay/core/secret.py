@@ -14,6 +14,9 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
 _known: set[str] = set()
 _lock = threading.Lock()
 
+ESCAPES = "in a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for # and %25 for %"
+_DATABASES = ("postgres://", "postgresql://", "redis://", "rediss://")
+
 IN_FILE = "(in the file)"
 
 Resolver = Callable[[str], str]
@@ -34,6 +37,17 @@ def redact(text: str) -> str:
         if value in text:
             text = text.replace(value, MASK)
     return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+
+
+def torn(url: str) -> bool:
+    """Whether a database's URL would be cut in the wrong places, so that a piece of its password counts as its host.
+
+    That happens when a password holds an `@` or a `/` that is not written `%40` or `%2F`.
+    """
+    if not url.startswith(_DATABASES):
+        return False
+    server, _, path = url.partition("://")[2].partition("/")
+    return server.count("@") > 1 or "@" in path.partition("?")[0]
 
 
 class Secret:
@@ -135,8 +149,13 @@ class SecretUrl(Secret):
                 )
             if "://" not in value and "=" not in value:
                 raise PydanticCustomError("url", "not a URL; write it like scheme://host:port/name")
-            return cls(IN_FILE, value)
-        return super()._validate(value, info)
+            found: Secret = cls(IN_FILE, value)
+        else:
+            found = super()._validate(value, info)
+        if found.resolved and torn(found.reveal()):
+            whose = "this address" if found.inline else f"the address in secret {found.name}"
+            raise PydanticCustomError("url", f"{whose} cannot be taken apart; {ESCAPES}")
+        return found
 
     @classmethod
     def __get_pydantic_json_schema__(

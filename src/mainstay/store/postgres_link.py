@@ -18,6 +18,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
 from mainstay.core.errors import JournalError
+from mainstay.core.secret import ESCAPES, torn
 from mainstay.store.base import Conflict, OutcomeUnknown, Row, Unit
 from mainstay.store.named import query
 from mainstay.store.writer import Again, Broken
@@ -62,6 +63,8 @@ class Place:
         schema = dict(options).get("schema", "mainstay")
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
             raise JournalError(f"{schema!r} is no name for the journal's schema", hint="use a-z, 0-9 and _")
+        if torn(url):
+            raise JournalError("the journal's URL cannot be taken apart", hint=ESCAPES)
         rest = urlencode([(key, value) for key, value in options if key != "schema"])
         try:
             given = conninfo_to_dict(urlunsplit(parts._replace(query=rest)))

@@ -1,12 +1,13 @@
 """Connection strings, taken apart once, so that a password never reaches an argument list, a log or an error."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core.errors import MainstayError
-from mainstay.core.secret import Secret
+from mainstay.core.secret import ESCAPES, Secret, torn
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -31,6 +32,8 @@ class Dsn:
         from psycopg import Error
         from psycopg.conninfo import conninfo_to_dict
 
+        if torn(text):
+            raise PostgresError("this PostgreSQL address cannot be taken apart", hint=ESCAPES)
         try:
             found = conninfo_to_dict(text)
         except Error:
@@ -79,10 +82,10 @@ class Dsn:
 
 def unreachable(dsn: Dsn, fault: Exception) -> PostgresError:
     """Say in one line why a connection failed, and what to do."""
-    text = " ".join(str(fault).split())
+    text = _shortened(" ".join(str(fault).split()))
     hints = {
-        "password authentication failed": "look at the password in the secret",
-        "no password supplied": "the server wants a password: put it into the secret",
+        "password authentication failed": "look at the password",
+        "no password supplied": "the server wants a password, from the secret, $PGPASSWORD or ~/.pgpass",
         "does not exist": "look at the names of the user and the database",
         "Connection refused": "is the server running, and is this its port?",
         "timeout": "is the server running, and does a firewall let us through?",
@@ -92,6 +95,17 @@ def unreachable(dsn: Dsn, fault: Exception) -> PostgresError:
     }
     hint = next((hint for word, hint in hints.items() if word in text), "look at the server's log")
     return PostgresError(f"cannot connect to {dsn}: {text}", hint=hint)
+
+
+_SERVER = r'connection to server (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)? failed: '
+_GUESS = r" Is the server running .*?(?:TCP/IP connections|on that socket)\?"
+
+
+def _shortened(text: str) -> str:
+    """Leave out of libpq's words what stands before them anyway; of several attempts nothing is left out."""
+    if text.count("connection failed: ") != 1:
+        return text
+    return re.sub(_GUESS, "", re.sub(f"^connection failed: (?:{_SERVER})?", "", text))
 
 
 def passfile(dsn: Dsn, folder: Path) -> dict[str, str]:
