@@ -92,3 +92,22 @@ async def test_nobody_there_and_no_tls(say: Say, ask: Ask) -> None:
     assert answer.detail.startswith("connection refused by localhost:")
     answer = await ask(CertificateCheck(address=f"localhost:{await say(b'', hang=True)}", timeout=0.2))
     assert answer.detail.startswith("timed out after 200ms agreeing on TLS with localhost:")
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("example.com", "example.com:443"),
+        ("example.com:8443", "example.com:8443"),
+        ("[2001:db8::1]", "[2001:db8::1]:443"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+    ],
+)
+def test_the_port_of_https_may_be_left_out(written: str, asked: str) -> None:
+    assert CertificateCheck.model_validate({"address": written}).target() == asked
+
+
+@pytest.mark.parametrize("wrong", ["https://example.com", "example.com:", "example.com:99999", "", "a b"])
+def test_what_is_no_address_is_told_with_the_right_port(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"write it like example\.com:443"):
+        CertificateCheck.model_validate({"address": wrong})

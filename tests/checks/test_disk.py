@@ -82,3 +82,27 @@ async def test_a_file_system_that_hangs_is_asked_once_at_a_time(
 def test_shares_that_are_none(wrong: Any) -> None:
     with pytest.raises(ValueError, match="write it like 80%"):
         check("/", warn=wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.8, "0.9"])
+def test_a_fraction_is_not_taken_for_a_share(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="less than one percent; write it like 80%"):
+        check("/", warn=wrong)
+    assert check("/", warn="0.8%").warn == 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"warn": "95%"}, "warn is 95%, above fail at 90%; raise fail too"),
+        ({"inodes_warn": 99}, "inodes_warn is 99%, above inodes_fail at 95%"),
+    ],
+)
+def test_nobody_warns_from_above_the_failure(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        DiskCheck.model_validate(options)
+
+
+def test_who_wants_no_warning_says_only_when_it_fails() -> None:
+    assert DiskCheck.model_validate({"fail": "70%"}).fail == 70
+    assert DiskCheck.model_validate({"fail": "70%", "warn": "100%"}).warn == 100

@@ -215,13 +215,17 @@ def test_a_failed_connection_says_what_to_do(fault: str, hint: str) -> None:
     ("said", "left"),
     [
         (
-            'connection failed: connection to server at "10.0.0.5", port 5432 failed: Connection refused\n\t'
-            "Is the server running on that host and accepting TCP/IP connections?",
+            (
+                'connection failed: connection to server at "10.0.0.5", port 5432 failed: Connection refused\n'
+                "\tIs the server running on that host and accepting TCP/IP connections?"
+            ),
             "Connection refused",
         ),
         (
-            'connection failed: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: '
-            "No such file or directory\n\tIs the server running locally and accepting connections on that socket?",
+            (
+                'connection failed: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: '
+                "No such file or directory\n\tIs the server running locally and accepting connections on that socket?"
+            ),
             "No such file or directory",
         ),
         (

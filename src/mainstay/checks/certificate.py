@@ -1,23 +1,33 @@
 """Is a TLS certificate right, and for how long still?"""
 
 import asyncio
+import re
 import ssl
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mainstay.checks import tls
 from mainstay.checks.dial import Trail, dial
 from mainstay.checks.faults import bounded, split_address
-from mainstay.checks.tcp import Address
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.units import Duration, format_duration
 
 DAY = 86400.0
 WARN = 14 * DAY
 FAIL = 7 * DAY
+
+
+def _address(text: str) -> str:
+    """Complete an address by the port of HTTPS, which nearly every certificate is for."""
+    whole = text if re.search(r"\]:|^[^\[].*:", text) else f"{text}:443"
+    try:
+        split_address(whole)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an address; write it like example.com:443") from None
+    return whole
 
 
 class CertificateCheck(Check, type="certificate", shorthand="address"):
@@ -30,8 +40,8 @@ class CertificateCheck(Check, type="certificate", shorthand="address"):
 
     every: Duration = 3600.0
     """How often it is asked."""
-    address: Address = Field(examples=["example.com:443"])
-    """Where to connect: `host:port`."""
+    address: Annotated[str, AfterValidator(_address)] = Field(examples=["example.com:443"])
+    """Where to connect: `host:port`; port 443 when left out."""
     server_name: str | None = None
     """The name to ask for and to expect in the certificate; the host of `address` when left out."""
     warn: Duration | None = None

@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mainstay.checks.percent import Percent, share
+from mainstay.checks.percent import Percent, in_order, share
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.units import Size, format_duration, format_size
 from mainstay.ports.threads import Threads
@@ -35,6 +35,12 @@ class DiskCheck(Check, type="disk", shorthand="path"):
     """Warn from this share of used inodes; not judged where the file system has no fixed number of them."""
     inodes_fail: Percent = 95.0
     """Fail from this share of used inodes."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        in_order(self, "warn", "fail")
+        in_order(self, "inodes_warn", "inodes_fail")
+        return self
 
     def target(self) -> str:
         return self.path

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 
 def parse_percent(value: Any) -> float:
@@ -11,6 +11,8 @@ def parse_percent(value: Any) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%?\s*", str(value))
     if isinstance(value, bool) or found is None or float(found[1]) > 100:
         raise ValueError(f"{value!r} is not a share; write it like 80%")
+    if 0 < float(found[1]) < 1 and "%" not in str(value):
+        raise ValueError(f"{value!r} would be less than one percent; write it like 80%, or with a % sign")
     return float(found[1])
 
 
@@ -26,6 +28,13 @@ Percent = Annotated[
     ),
 ]
 """Percent, written `80%` or as a bare number from 0 to 100."""
+
+
+def in_order(settings: BaseModel, warn: str, fail: str) -> None:
+    """Refuse a share to warn from that lies above the one to fail from. From 100% on nobody wants to be warned."""
+    low, high = getattr(settings, warn), getattr(settings, fail)
+    if warn in settings.model_fields_set and high < low < 100:
+        raise ValueError(f"{warn} is {low:g}%, above {fail} at {high:g}%; raise {fail} too")
 
 
 def share(part: float, whole: float) -> float:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from mainstay.checks.conditions import Condition, Expecting, show
 from mainstay.checks.dial import Trail
 from mainstay.checks.faults import bounded
-from mainstay.checks.percent import Percent, share
+from mainstay.checks.percent import Percent, in_order, share
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.secret import SecretUrl, redact
 from mainstay.core.units import Duration, format_duration
@@ -59,6 +59,7 @@ class PostgresCheck(Check, type="postgres", shorthand="dsn"):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        in_order(self, "connections_warn", "connections_fail")
         if (self.query is None) != (self.expect is None):
             raise ValueError(
                 "query and expect belong together: query: SELECT count(*) FROM job, expect: '< 100'"

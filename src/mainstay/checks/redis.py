@@ -2,15 +2,15 @@
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mainstay.checks import tls
 from mainstay.checks.dial import Trail, dial, dial_socket
 from mainstay.checks.faults import bounded
-from mainstay.checks.percent import Percent, share
+from mainstay.checks.percent import Percent, in_order, share
 from mainstay.checks.talk import Talk
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.errors import MainstayError
@@ -41,6 +41,11 @@ class RedisCheck(Check, type="redis", shorthand="url"):
     """Whether the certificate of a `rediss://` server must be right."""
     ca: Path | None = Field(default=None, strict=False)
     """PEM file of the authorities to trust instead of the system's."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        in_order(self, "memory_warn", "memory_fail")
+        return self
 
     def host(self) -> str | None:
         return urlsplit(self._url()).hostname

@@ -91,7 +91,7 @@ def describe(path: Where, missing: str, fault: "ErrorDetails") -> tuple[str, str
     if kind == "extra_forbidden":
         return _unknown(path)
     if kind == "plugin_type":
-        return _no_such_type(fault["msg"], given)
+        return _no_such_type(fault["msg"], given, path)
     if kind in _TYPES:
         allowed = " or ".join([*_words_for(path), _TYPES[kind]])
         return f"must be {allowed}, not {_kind(given)}", _remedy(kind, given) or _about(path)
@@ -142,17 +142,37 @@ def _unknown(path: Where) -> tuple[str, str]:
     return "unknown option", f"known{around}: {', '.join(known)}" if known else "remove it"
 
 
-def _no_such_type(message: str, given: Any) -> tuple[str, str]:
+def _no_such_type(message: str, given: Any, path: Where) -> tuple[str, str]:
     base, _, types = message.partition("; known types: ")
     name = given if isinstance(given, str) else next(iter(given), "") if isinstance(given, dict) else ""
     if isinstance(given, dict) and len(given) != 1:
-        return (
-            f"{base}: it needs exactly one type, not {len(given)}",
-            f"write {{TYPE: options}}; types: {types}",
-        )
+        return _not_one_type(base, given, types)
     guess = meant(str(name), types.split(", "))
-    what = f"{base.replace('not a ', 'no such ')} type: {_value(name)}" if name else base
-    return (f"{what}; did you mean {guess}?" if guess else what), f"known types: {types}"
+    what, hint = f"{base.replace('not a ', 'no such ')} type: ", f"known types: {types}"
+    if guess is None and isinstance(given, dict) and (named := meant(str(path[-1]), types.split(", "))):
+        # The name may be the type, and then it is the name that is misspelt, or stands where a name is wanted.
+        if named == path[-1]:
+            return f"{base}: the type stands where a name is wanted", f"write NAME: {{{named}: {{...}}}}"
+        return (
+            f"{what}{path[-1]!r}; did you mean {named}?",
+            f"{hint}; under other names write {{TYPE: options}}",
+        )
+    if path[0] == "jobs":
+        hint += "; backups, proofs and healing come by themselves from databases: and services:"
+    what = f"{what}{_value(name)}" if name else base
+    return (f"{what}; did you mean {guess}?" if guess else what), hint
+
+
+def _not_one_type(base: str, given: Mapping[str, Any], types: str) -> tuple[str, str]:
+    known = [name for name in given if name in types.split(", ")]
+    if len(known) == 1:
+        others = [name for name in given if name != known[0]]
+        words = ", ".join(others)
+        return (
+            f"{words} {'stands' if len(others) == 1 else 'stand'} beside {known[0]}, not among its options",
+            f"write {known[0]}: {{..., {': ..., '.join(others)}: ...}}",
+        )
+    return f"{base}: it needs exactly one type, not {len(given)}", f"write {{TYPE: options}}; types: {types}"
 
 
 def _choice(expected: str, given: Any, path: Where) -> tuple[str, str]:

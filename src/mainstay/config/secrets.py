@@ -40,8 +40,8 @@ class Secrets:
                 raise LookupError(f"secret {name} is empty; {variable} is set to nothing")
             return value, f"the variable {variable}"
         raise LookupError(
-            f"secret {name} is missing; put it into the file named by {variable}_FILE, "
-            f"into $CREDENTIALS_DIRECTORY/{name} or into {variable}"
+            f"secret {name} is missing; put it into $CREDENTIALS_DIRECTORY/{name}, "
+            f"into the file named by {variable}_FILE or into {variable}"
         )
 
     def _read(self, name: str, path: Path) -> str:

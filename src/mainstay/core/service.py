@@ -32,15 +32,20 @@ class Unit(Settings):
     name: str
 
 
+_FORMS = "write systemd:UNIT, docker:NAME, swarm:NAME or {process: {command: [PROGRAM, ARGUMENT]}}"
+
+
 def _parse(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"(systemd|docker|swarm):([A-Za-z0-9][\w.@:\\-]*)", value)
         if not found:
-            raise ValueError("write systemd:UNIT, docker:NAME, swarm:NAME or {process: {command: [...]}}")
+            raise ValueError(f"{value!r} runs nothing; {_FORMS}")
         return {"kind": found[1], "name": found[2]}
     if isinstance(value, dict) and set(value) == {"process"} and isinstance(value["process"], (dict, list)):
         options = value["process"]
         return {"kind": "process", **(options if isinstance(options, dict) else {"command": options})}
+    if isinstance(value, dict) and "kind" not in value:
+        raise ValueError(f"this says nothing that can be run; {_FORMS}")
     return value
 
 
