@@ -39,3 +39,25 @@ def test_no_value_is_missing_for_any_option(tmp_path: Path) -> None:
     assert all(
         line.value or any(other.startswith(f"{name}.") for other in found) for name, line in found.items()
     )
+
+
+def test_what_a_check_has_from_its_service_is_what_is_in_force(tmp_path: Path) -> None:
+    found = lines(
+        tmp_path,
+        "name: x\nwatch: {every: 1m}\nservices:\n"
+        "  web: {every: 2s, checks: [http: https://example.com/, {tcp: {address: 'a:1', every: 10s}}]}\n"
+        "  machine: {checks: [disk: {warn: 70}, command: {command: ['true', '8069', -x, /bin/sh]}]}\n",
+    )
+    assert found["services.web.checks[0].every"][1:] == ("2s", True, "from services.web.every")
+    assert found["services.web.checks[0].timeout"][1:] == ("2s", True, "no longer than every")
+    assert found["services.web.checks[1].every"][1:] == ("10s", True, "")
+    assert found["services.web.checks[1].timeout"][1:] == ("5s", False, "")
+    assert found["services.machine.checks[0].every"][1:] == ("1m", True, "from watch.every")
+    assert (
+        found["services.machine.checks[0].warn"].value,
+        found["services.machine.checks[0].fail"].value,
+    ) == (
+        "70%",
+        "90%",
+    )
+    assert found["services.machine.checks[1].command"].value == '["true", "8069", -x, /bin/sh]'

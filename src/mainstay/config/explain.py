@@ -1,5 +1,7 @@
 """What is in force: every option with its value, defaults included, and schedules in words."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
@@ -7,12 +9,16 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from mainstay.checks.percent import parse_percent
 from mainstay.config.document import Where, spell
 from mainstay.config.model import Config
 from mainstay.core.plugin import Plugin, Settings
 from mainstay.core.schedule import Schedule
 from mainstay.core.secret import Secret
 from mainstay.core.units import format_duration, format_size, parse_duration, parse_size
+
+_PLAIN = re.compile(r"(?![0-9.+-]+$)[\w./+*-](?:[\w./:@=+*~^$ -]*[\w./@=+*~^$-])?")
+_WORDS = frozenset({"true", "false", "null", "~", "-", "*"})
 
 
 class Line(NamedTuple):
@@ -31,7 +37,23 @@ class Line(NamedTuple):
 
 def explain(config: Config) -> Iterator[Line]:
     """Give every option in the order of the reference."""
-    yield from _settings(config, (), config.timezone)
+    inherited = dict(_inherited(config))
+    for line in _settings(config, (), config.timezone):
+        yield inherited.get(line.path, line)
+
+
+def _inherited(config: Config) -> Iterator[tuple[Where, Line]]:
+    """Give what checks have from their service or from `watch`: that is in force, and not the default of their type."""
+    for name, service in config.services.items():
+        whose = f"from services.{name}" if service.every else "from watch"
+        for index, check in enumerate(service.checks):
+            asked = config.asked(service, check)
+            for option in ("every", "timeout"):
+                value = getattr(asked, option)
+                if value != getattr(check, option):
+                    path: Where = ("services", name, "checks", index, option)
+                    note = f"{whose}.every" if option == "every" else "no longer than every"
+                    yield path, Line(path, format_duration(value), True, note)
 
 
 def _settings(settings: Settings, path: Where, zone: str) -> Iterator[Line]:
@@ -79,17 +101,26 @@ def _written(value: Any, field: FieldInfo | None) -> str:
             return format_duration(value)
         if reader is parse_size:
             return format_size(value)
+        if reader is parse_percent:
+            return f"{value:g}%"
     if isinstance(value, (list, tuple, set)):
-        return f"[{', '.join(_written(one, None) for one in value)}]"
+        return f"[{', '.join(_item(one) for one in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{name}: {_written(one, None)}' for name, one in value.items())}}}"
     return str(value) if isinstance(value, (str, int, float, Path)) else repr(value)
 
 
+def _item(value: Any) -> str:
+    """Write an item of a list; a text that YAML would read as something else stands in quotes."""
+    if isinstance(value, str) and not (_PLAIN.fullmatch(value) and value not in _WORDS):
+        return json.dumps(value, ensure_ascii=False)
+    return _written(value, None)
+
+
 def _reader(marks: list[Any]) -> Any:
-    """Find the function that reads an option's text: it says whether a number is a duration or a size."""
+    """Find the function that reads an option's text: it says whether a number is a duration, a size or a share."""
     for mark in marks:
-        if isinstance(mark, BeforeValidator) and mark.func in (parse_duration, parse_size):
+        if isinstance(mark, BeforeValidator) and mark.func in (parse_duration, parse_size, parse_percent):
             return mark.func
         inner = list(get_args(mark)) if get_origin(mark) is not None or get_origin(mark) is Annotated else []
         if inner and (found := _reader(inner)):
