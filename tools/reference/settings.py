@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from mainstay.config.model import BUILT_IN
 from mainstay.config.plugins import register_all
 from mainstay.config.schema import json_schema
 from mainstay.core.check import Check
@@ -64,6 +65,8 @@ def type_section(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
     """Heading, documentation, short form and options of one type."""
     yield f"## {cls.type_name}"
     yield inspect.cleandoc(cls.__doc__ or "")
+    if cls.type_name in BUILT_IN:
+        yield f"It comes by itself from {BUILT_IN[cls.type_name]}, and cannot be written under `jobs:`."
     if cls.shorthand:
         yield f"Short form: `{cls.type_name}: {cls.shorthand.upper()}`."
     schema = cls.model_json_schema()

@@ -35,7 +35,11 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Letters, digits, `_`, `.` and `-`; names appear in addresses, file names and identifiers."""
 
 
-BUILT_IN = ("backup_postgres", "prove_backup", "heal")
+BUILT_IN = {
+    "backup_postgres": "`databases: NAME: backup:`",
+    "prove_backup": "`databases: NAME: backup:`",
+    "heal": "`services: NAME: heal:`",
+}
 """Types of jobs that are made from `databases:` and `services:`, and are not written under `jobs:`."""
 
 
