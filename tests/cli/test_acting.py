@@ -82,7 +82,11 @@ def test_somebody_takes_care_of_an_incident(
     assert cli("incidents", "ack", "aaaa1").out == "Web shop fails its http check: acknowledged by jo\n"
     found = keyed.change(lambda tx: incidents.get(tx, scenes.INCIDENT.id))
     assert (found.state, found.acknowledged_by) == (IncidentState.ACKNOWLEDGED, "jo")
+    again = cli("incidents", "ack", "aaaa1").out
+    assert again == "Web shop fails its http check: it is acknowledged already by jo; nothing was changed\n"
     assert cli("incidents", "resolve", "aaaa1", "--why", "a cable", "--json").data["state"] == "resolved"
+    late = cli("incidents", "ack", "aaaa1").out
+    assert late == "Web shop fails its http check: it is resolved already; nothing was changed\n"
     assert "jo resolved it: a cable" in cli("incidents", "show", "aaaa1").out
 
 

@@ -40,6 +40,13 @@ def test_status_when_something_fails(company: Company, cli: Cli, now: float) -> 
     assert "never taken" in said.out
 
 
+def test_status_does_not_call_well_what_was_never_backed_up(company: Company, cli: Cli, now: float) -> None:
+    company.change(scenes.together(scenes.alive(now), scenes.answers(now)))
+    said = cli("status")
+    assert said.code == 0
+    assert said.out.startswith("The Shop  Every service is fine; never backed up: erp  (agent wrote ")
+
+
 def test_status_says_when_what_it_knows_is_old(company: Company, cli: Cli, now: float) -> None:
     company.change(scenes.together(scenes.alive(now, age=7300), lambda tx: None))
     said = cli("status")
@@ -156,7 +163,8 @@ def test_jobs_say_when_they_are_due_how_they_went_and_what_was_missed(
     assert "at 02:00 every day (Asia/Manila)" in lines["backup:erp"]
     assert "2 failed" in lines["backup:erp"]
     assert "  3  " in lines["backup:erp"]
-    assert "the disk is full" in lines["backup:erp"]
+    below = said.out.splitlines()[said.out.splitlines().index(lines["backup:erp"]) + 1]
+    assert below.split() == ["the", "disk", "is", "full"]
     assert "every 1h" in lines["journal_prune"]
     assert "in 59m" in lines["journal_prune"]
     assert "queued" in lines["heal:web"]
@@ -252,6 +260,8 @@ def test_backups_are_listed_with_their_proofs(company: Company, cli: Cli, now: f
     first = cli("backup", "list", "--json").data["backups"][0]
     assert "manifest" not in first
     assert cli("backup", "list", "--limit", "1", "--json").data["backups"] == [first]
+    none = cli("backup", "list", "--limit", "0")
+    assert (none.code, "'0' is not a number from 1 on" in none.err) == (2, True)
 
 
 def test_the_audit_trail_knows_who_asked(company: Company, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

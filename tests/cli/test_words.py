@@ -52,6 +52,28 @@ def test_long_texts_are_wrapped_on_a_terminal_and_whole_in_a_pipe() -> None:
     assert " ".join(" ".join(lines).split()) == "a " + rows[0][1]
 
 
+def noted(columns: int | None) -> list[str]:
+    out = Narrow(columns)
+    rows = [["a", "one", "a summary of some length"], ["b", "two", ""]]
+    show(
+        out,
+        [Column(""), Column(""), Column("", spare=True)],
+        rows,
+        notes=["", "why it failed, in many words"],
+    )
+    return out.text.getvalue().splitlines()
+
+
+def test_what_is_spare_is_cut_or_left_out_and_notes_stand_below() -> None:
+    assert noted(None) == [
+        "  a  one  a summary of some length",
+        "  b  two",
+        "     why it failed, in many words",
+    ]
+    assert noted(30)[0] == "  a  one  a summary of some l…"
+    assert noted(25) == ["  a  one", "  b  two", "     why it failed, in", "     many words"]
+
+
 def test_wide_letters_take_two_columns() -> None:
     assert (width("abc"), width("日本"), width("é"), width("é")) == (3, 4, 1, 1)
     assert drawn([["日本", "x"], ["abcd", "y"]], None, "", "") == ["  日本  x", "  abcd  y"]

@@ -6,7 +6,7 @@ from typing import Any
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.find import one
 from mainstay.cli.output import Text
-from mainstay.cli.parser import UsageError, closest
+from mainstay.cli.parser import UsageError, amount, closest
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, moment, span, zone_of
 from mainstay.core.amounts import format_size
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     now.add_argument("--dry-run", action="store_true", help="only say what would be done")
     listing = below.add_parser("list", help="what there is, and whether it is proven")
     listing.add_argument("database", nargs="?", help="only of this database")
-    listing.add_argument("--limit", type=int, default=30, help="at most so many")
+    listing.add_argument("--limit", type=amount, default=30, help="at most so many")
     prove = below.add_parser("prove", help="restore a backup into a throwaway server and compare it")
     prove.add_argument("what", nargs="?", metavar="DATABASE|ID", help="the newest of a database, or this one")
     prove.add_argument("--dry-run", action="store_true", help="only say what would be done")

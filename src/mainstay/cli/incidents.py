@@ -7,6 +7,7 @@ from typing import Any
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.find import one
 from mainstay.cli.output import Text
+from mainstay.cli.parser import amount
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import clock_time, moment, span, zone_of
 from mainstay.store import views
@@ -21,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = below.add_parser("list", help="the newest first (this is what happens without an action)")
     listing.add_argument("--open", action="store_true", help="only those that are not over")
     listing.add_argument("--service", help="only of this service")
-    listing.add_argument("--limit", type=int, default=20, help="at most so many")
+    listing.add_argument("--limit", type=amount, default=20, help="at most so many")
     shown = below.add_parser("show", help="everything about one: its timeline and who was told")
     ack = below.add_parser("ack", help="say that you take care of it")
     resolve = below.add_parser("resolve", help="end one by hand")
@@ -133,10 +134,11 @@ def _change(ctx: Context, row: Row, args: argparse.Namespace) -> int:
     incident = run_async(change())
     if ctx.out.json:
         ctx.out.data({"id": incident.id, "state": str(incident.state), "by": person})
+    elif str(incident.state) == row["state"]:
+        by = f" by {incident.acknowledged_by}" if row["state"] == "acknowledged" else ""
+        ctx.out.print((f"{incident.title}: it is {incident.state} already{by}; nothing was changed", "dim"))
     else:
-        ctx.out.print(
-            (f"{incident.title}: {incident.state} by {incident.acknowledged_by or person}", "green")
-        )
+        ctx.out.print((f"{incident.title}: {incident.state} by {person}", "green"))
     return 0
 
 

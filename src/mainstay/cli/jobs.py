@@ -33,8 +33,10 @@ def _all(ctx: Context) -> int:
         ctx.out.print(("no job is known yet; mainstay up plans them", "dim"))
         return 0
     titles = ("", "job", "due", "last", "next", "missed", "streak", "")
-    rows = [_row(job, now) for job in jobs]
-    show(ctx.out, [Column(title, wrap=index == len(titles) - 1) for index, title in enumerate(titles)], rows)
+    zone = f" ({ctx.outline().timezone})"
+    rows = [_row(job, now, zone) for job in jobs]
+    columns = [Column(title, spare=index == len(titles) - 1) for index, title in enumerate(titles)]
+    show(ctx.out, columns, rows, notes=[_fault(job) for job in jobs])
     return 0
 
 
@@ -82,7 +84,12 @@ def words(spec: str) -> str:
     return "only when asked"
 
 
-def _row(job: dict[str, Any], now: float) -> list[str | Text]:
+def _fault(job: dict[str, Any]) -> Text:
+    """Why the last run failed: the sentence that somebody needs whole."""
+    return ((job["last"] or {}).get("error") or "").split("\n")[0], "red"
+
+
+def _row(job: dict[str, Any], now: float, zone: str) -> list[str | Text]:
     live, last = job["live"], job["last"]
     shown = live or last
     symbol, word, style = RUNS[shown["state"]] if shown else ("○", "never ran", "dim")
@@ -94,11 +101,11 @@ def _row(job: dict[str, Any], now: float) -> list[str | Text]:
             style if style != "green" else "",
         )
     streak = job["streak"]
-    told = (last or {}).get("error") or (last or {}).get("summary") or ""
+    told = "" if (last or {}).get("error") else (last or {}).get("summary") or ""
     return [
         (symbol, style),
         (job["job"], "bold"),
-        (job["schedule"], "dim"),
+        (job["schedule"].removesuffix(zone), "dim"),
         when,
         ago(job["next_due"], now),
         (str(job["missed"]) if job["missed"] else "", "yellow"),
@@ -128,6 +135,7 @@ def _runs(ctx: Context, job: str) -> int:
         return 1
     zone = zone_of(ctx.outline().timezone)
     rows: list[list[str | Text]] = []
+    notes: list[Text] = []
     for row in runs:
         symbol, word, style = RUNS[row["state"]]
         took = (
@@ -135,9 +143,8 @@ def _runs(ctx: Context, job: str) -> int:
         )
         told = (row["error"] or row["summary"] or "").split("\n")[0]
         due = moment(row["due_at"], zone, now)
-        rows.append(
-            [(symbol, style), (row["id"][-8:], "dim"), (word, style), due, took, row["why"], (told, "dim")]
-        )
-    titles = ("", "run", "state", "due", "took", "why", "")
-    show(ctx.out, [Column(title, wrap=index == len(titles) - 1) for index, title in enumerate(titles)], rows)
+        notes.append((told, "red" if row["error"] else "dim"))
+        rows.append([(symbol, style), (row["id"][-8:], "dim"), (word, style), due, took, row["why"]])
+    titles = ("", "run", "state", "due", "took", "why")
+    show(ctx.out, [Column(title) for title in titles], rows, notes=notes)
     return 0

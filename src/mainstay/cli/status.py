@@ -140,7 +140,7 @@ def _code(rows: list[dict[str, Any]], seen: Seen) -> int:
     return 1 if any(row["state"] == "fail" for row in rows) or seen.critical else 0
 
 
-def _headline(rows: list[dict[str, Any]], seen: Seen) -> Text:
+def _headline(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> Text:
     if seen.wrote_at is None:
         return "Nothing has been measured yet", "yellow"
     if seen.stale:
@@ -152,16 +152,19 @@ def _headline(rows: list[dict[str, Any]], seen: Seen) -> Text:
     if seen.critical:
         return "; ".join(seen.critical[:2]), "alarm"
     odd = [row["title"] for row in rows if row["state"] != "ok"]
+    bare = [one.name for one in setup.databases if one.storages and one.name not in seen.backups]
     if odd:
         return f"Nothing fails; look at {', '.join(odd[:3])}", "yellow"
     if seen.incidents:
         return f"Every service is fine; {count(len(seen.incidents), 'incident')} open", "yellow"
+    if bare:
+        return f"Every service is fine; never backed up: {', '.join(bare[:3])}", "yellow"
     return "All is well", "green"
 
 
 def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *, detailed: bool) -> None:
     out = ctx.out
-    text, style = _headline(rows, seen)
+    text, style = _headline(setup, rows, seen)
     bold = "alarm" if style == "alarm" else style
     wrote = "" if seen.stale else f"  (agent wrote {ago(seen.wrote_at, seen.now)})"
     out.print((setup.title, "bold"), "  ", (text, bold), (wrote, "dim"))
@@ -218,17 +221,17 @@ def _incidents(out: Output, seen: Seen) -> None:
     out.print("")
     out.print(("Open incidents", "bold"))
     rows: list[list[str | Text]] = []
+    notes: list[Text] = []
     for incident in seen.incidents:
         style = "red" if incident["severity"] == "critical" else "yellow"
         who = f"acknowledged by {incident['acknowledged_by']}" if incident["acknowledged_at"] else ""
         since = span(seen.now - incident["failed_at"])
         short = (incident["id"][-8:], "dim")
-        told = (incident["detail"].split("\n")[0], "dim")
+        notes.append((incident["detail"].split("\n")[0], "dim"))
         rows.append(
-            [("✖", style), (incident["severity"], style), short, since, incident["title"], told, (who, "dim")]
+            [("✖", style), (incident["severity"], style), short, since, incident["title"], (who, "dim")]
         )
-    columns = [*[Column("")] * 5, Column("", wrap=True), Column("")]
-    show(out, columns, rows)
+    show(out, [*[Column("")] * 4, Column("", wrap=True), Column("")], rows, notes=notes)
 
 
 def _backups(out: Output, setup: Setup, seen: Seen) -> None:
@@ -255,7 +258,7 @@ def _backups(out: Output, setup: Setup, seen: Seen) -> None:
 def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str, Any]:
     return {
         "name": setup.name,
-        "verdict": _headline(rows, seen)[0],
+        "verdict": _headline(setup, rows, seen)[0],
         "at": seen.now,
         "agent": {"wrote_at": seen.wrote_at, "stale": seen.stale},
         "services": rows,

@@ -13,17 +13,32 @@ NARROWEST = 16
 
 
 class Column(NamedTuple):
-    """A column. One that may `wrap` gets what room the others leave."""
+    """A column. One that may `wrap` gets what room the others leave.
+
+    A last one that is `spare` is cut to that room, or left out when it is too little to say anything.
+    """
 
     title: str
     right: bool = False
     wrap: bool = False
+    spare: bool = False
 
 
-def show(out: Output, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], indent: str = "  ") -> None:
-    """Print a table; nothing for no rows. Columns that are empty in every row are left out."""
+def show(
+    out: Output,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Cell]],
+    indent: str = "  ",
+    notes: Sequence[Cell] = (),
+) -> None:
+    """Print a table; nothing for no rows. Columns that are empty in every row are left out.
+
+    `notes` are what is too long for a column: the text of each row stands below it, an empty one nowhere.
+    """
     cells = [[_text(cell) for cell in row] for row in rows]
     used = [index for index, _ in enumerate(columns) if any(row[index][0] for row in cells)]
+    if used and columns[used[-1]].spare and out.width is not None:
+        used = _without_spare(columns, cells, used, out.width - len(indent))
     if not used:
         return
     columns = [columns[index] for index in used]
@@ -32,9 +47,44 @@ def show(out: Output, columns: Sequence[Column], rows: Iterable[Sequence[Cell]],
     if any(column.title for column in columns):
         heads: list[Text] = [(column.title, "dim") for column in columns]
         _line(out, columns, heads, widths, indent)
-    for row in cells:
+    for number, row in enumerate(cells):
         for line in _lines(columns, row, widths):
             _line(out, columns, line, widths, indent)
+        if number < len(notes):
+            _note(out, _text(notes[number]), indent + " " * 3)
+
+
+def _without_spare(
+    columns: Sequence[Column], rows: list[list[Text]], used: list[int], room: int
+) -> list[int]:
+    """Cut the last column to the room that is left, and leave it out when that is too little."""
+    last = used[-1]
+    taken = sum(
+        max(width(columns[index].title), *(width(row[index][0]) for row in rows)) + len(GAP)
+        for index in used[:-1]
+    )
+    if room - taken < NARROWEST:
+        return used[:-1]
+    for row in rows:
+        text, style = row[last]
+        row[last] = _cut(text, room - taken), style
+    return used
+
+
+def _cut(text: str, room: int) -> str:
+    if width(text) <= room:
+        return text
+    while width(text) >= room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def _note(out: Output, note: Text, indent: str) -> None:
+    text, style = note
+    if text:
+        room = None if out.width is None else max(NARROWEST, out.width - len(indent))
+        for line in [text] if room is None else _wrapped(text, room):
+            out.print(indent, (line, style))
 
 
 def _text(cell: Cell) -> Text:
