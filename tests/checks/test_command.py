@@ -58,6 +58,14 @@ async def test_arguments_meet_no_shell(ask: Ask) -> None:
     assert answer.detail == "$HOME; exit 1 *"
 
 
+async def test_what_is_mainstay_s_own_is_not_handed_on(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINSTAY_SHOP_DSN", "postgresql://u:hunter2@h/d")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
+    monkeypatch.setenv("SOMETHING_ELSE", "stays")
+    answer = await ask(shell("echo $SOMETHING_ELSE $(env | grep -c -e ^MAINSTAY_ -e ^CREDENTIALS)"))
+    assert answer.detail == "stays 0"
+
+
 async def test_directory_and_environment(ask: Ask, tmp_path: Path) -> None:
     env = {"PLAIN": "one", "KEY": Secret("key", "hunter2-and-more")}
     answer = await ask(shell("echo $PWD $PLAIN ${#KEY}", directory=tmp_path, env=env))

@@ -190,6 +190,13 @@ def test_without_a_password_there_is_no_file(tmp_path: Path) -> None:
     assert env["LC_ALL"] == "C"
 
 
+def test_the_programs_of_postgresql_get_no_other_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINSTAY_SLACK_URL", "https://hooks.example.com/x")
+    assert not [name for name in passfile(Dsn({"password": "x"}), tmp_path) if name.startswith("MAINSTAY_")]
+
+
 @pytest.mark.parametrize("params", [{"password": "a\nb"}, {"sslpassword": "x"}])
 def test_what_cannot_be_passed_on_safely_is_refused(tmp_path: Path, params: dict[str, str]) -> None:
     with pytest.raises(PostgresError):

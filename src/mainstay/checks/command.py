@@ -13,6 +13,7 @@ from pydantic import Field
 from mainstay.core.check import Answer, Check, Place, Verdict
 from mainstay.core.secret import Secret, redact
 from mainstay.core.units import format_duration
+from mainstay.ports.environment import inherited
 from mainstay.ports.threads import Threads
 
 MOST = 64 * 1024
@@ -36,7 +37,7 @@ class CommandCheck(Check, type="command", shorthand="command"):
     directory: Path | None = Field(default=None, strict=False)
     """Working directory; mainstay's own when left out."""
     env: dict[str, str | Secret] = {}
-    """Environment variables besides the inherited ones."""
+    """Environment variables besides the inherited ones, among which mainstay's own are not."""
 
     def target(self) -> str:
         return Path(self.command[0]).name
@@ -72,7 +73,7 @@ class CommandCheck(Check, type="command", shorthand="command"):
                 stdout=out.sink,
                 stderr=err.sink,
                 cwd=self.directory,
-                env=os.environ | env,
+                env=inherited() | env,
                 start_new_session=True,
             )
         finally:

@@ -20,7 +20,7 @@ class Process(Settings):
     directory: ConfigPath | None = None
     """Working directory; that of the configuration file when left out."""
     env: dict[str, str | Secret] = {}
-    """Environment variables besides the inherited ones."""
+    """Environment variables besides the inherited ones, among which mainstay's own are not."""
     user: str | None = None
     """Account to run as; mainstay's own when left out."""
 

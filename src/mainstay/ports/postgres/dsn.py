@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstay.core.errors import MainstayError
 from mainstay.core.secret import ESCAPES, Secret, torn
+from mainstay.ports.environment import inherited
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -117,7 +118,7 @@ def passfile(dsn: Dsn, folder: Path) -> dict[str, str]:
         raise PostgresError(
             "sslpassword cannot be given to pg_dump safely", hint="use a key file without a pass phrase"
         )
-    env = {**os.environ, "LC_ALL": "C", "PGCONNECT_TIMEOUT": CONNECT_TIMEOUT, "PGAPPNAME": "mainstay"}
+    env = {**inherited(), "LC_ALL": "C", "PGCONNECT_TIMEOUT": CONNECT_TIMEOUT, "PGAPPNAME": "mainstay"}
     password = dsn.params.get("password")
     if password is None:
         return env

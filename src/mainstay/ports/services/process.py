@@ -19,6 +19,7 @@ from mainstay.core import crash
 from mainstay.core.secret import Secret, redact
 from mainstay.core.service import Process
 from mainstay.ports.clock import Clock
+from mainstay.ports.environment import inherited
 from mainstay.ports.services import procs
 from mainstay.ports.services.base import ServiceError, ServiceState, Standing
 
@@ -30,8 +31,6 @@ ALONE_WITHIN = 60.0
 LOG_CAP = 10_000_000
 """A log is begun anew when it has so many bytes; one older log is kept."""
 TEND_EVERY = 60.0
-PRIVATE = ("MAINSTAY_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID")
-"""Variables of mainstay's own, which no service inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ class ProcessControl:
         self._write(Record(child.pid, procs.identity(child.pid), self._clock.now()))
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
+        kept = inherited()
         if self.process.user is not None:
             account = _account(self.process.user, self.name)
             kept |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}

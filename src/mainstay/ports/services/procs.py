@@ -1,9 +1,10 @@
 """Processes as the operating system knows them: who is who, even after a number was used again."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from mainstay.ports.environment import inherited
 
 PROC = Path("/proc")
 MARK = "MAINSTAY_SERVICE"
@@ -75,7 +76,7 @@ def _identity_by_ps(pid: int) -> str | None:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**inherited(), "LC_ALL": "C"},
     )
     state, _, started = asked.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else " ".join(started.split())

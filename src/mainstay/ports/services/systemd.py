@@ -1,10 +1,10 @@
 """A unit of systemd, through systemctl."""
 
 import asyncio
-import os
 
 from mainstay.core.units import format_duration
 from mainstay.ports.clock import Clock
+from mainstay.ports.environment import inherited
 from mainstay.ports.services.base import ServiceError, ServiceState, Standing
 
 SHOWN = (
@@ -91,7 +91,7 @@ async def _systemctl(*arguments: str, within: float) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**inherited(), "LC_ALL": "C"},
         )
     except FileNotFoundError:
         raise ServiceError(
