@@ -47,7 +47,7 @@ def section(bench: str, rows: Sequence[Mapping[str, object]]) -> str:
     lines.append("|---|---:|---|---|---:|---:|---:|---|")
     lines += [line(row) for row in rows]
     reasons = [
-        f"- {trial}: {'at most' if goal.at_most else 'at least'} {goal.limit:g}, because {goal.reason}"
+        f"- {trial}: {goal}, because {goal.reason}"
         for (name, trial), goal in load_goals().items()
         if name == bench
     ]

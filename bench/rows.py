@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 GOALS = Path(__file__).parent / "goals.toml"
+LIMITS = ("at_most", "at_least", "ratio_at_most", "ratio_at_least")
+"""What a goal may limit: our own figure, or its ratio to the peer's."""
 
 
 def quick() -> bool:
@@ -40,18 +42,27 @@ class Row:
 
 @dataclass(frozen=True)
 class Goal:
-    """At most or at least this much, and why."""
+    """At most or at least this much, and why; of our own figure, or of its ratio to the peer's."""
 
     limit: float
     at_most: bool
     reason: str
+    of_ratio: bool = False
 
-    def met(self, value: float) -> bool:
+    def met(self, row: Row) -> bool | None:
+        """Whether the row keeps to it; None when there is no peer to compare with."""
+        value = row.ratio if self.of_ratio else row.ours
+        if value is None:
+            return None
         return value <= self.limit if self.at_most else value >= self.limit
+
+    def __str__(self) -> str:
+        words = f"{'at most' if self.at_most else 'at least'} {self.limit:g}"
+        return f"{words} times the peer's" if self.of_ratio else words
 
 
 def load_goals(path: Path = GOALS) -> dict[tuple[str, str], Goal]:
-    """The goals by bench and trial: `[BENCH]`, then `TRIAL = {at_most = 10, reason = "..."}` or `at_least`."""
+    """The goals by bench and trial: `[BENCH]`, then `TRIAL = {at_most = 10, reason = "..."}`; see `LIMITS`."""
     document = tomllib.loads(path.read_text())
     return {
         (bench, trial): _goal(bench, trial, entry)
@@ -61,12 +72,14 @@ def load_goals(path: Path = GOALS) -> dict[tuple[str, str], Goal]:
 
 
 def _goal(bench: str, trial: str, entry: dict[str, Any]) -> Goal:
-    match entry:
-        case {"at_most": int() | float() as limit, "reason": str() as reason, **rest} if not rest:
-            return Goal(limit, at_most=True, reason=reason)
-        case {"at_least": int() | float() as limit, "reason": str() as reason, **rest} if not rest:
-            return Goal(limit, at_most=False, reason=reason)
-    raise ValueError(f"goals.toml: {bench}.{trial} needs at_most or at_least, and a reason, and nothing else")
+    given = [key for key in LIMITS if isinstance(entry.get(key), int | float)]
+    reason = entry.get("reason")
+    if len(given) == 1 and isinstance(reason, str) and len(entry) == 2:
+        kind = given[0]
+        return Goal(entry[kind], kind.endswith("at_most"), reason, kind.startswith("ratio_"))
+    raise ValueError(
+        f"goals.toml: {bench}.{trial} needs one of {', '.join(LIMITS)}, and a reason, and nothing else"
+    )
 
 
 def document(row: Row, goal: Goal | None) -> dict[str, Any]:
@@ -75,5 +88,5 @@ def document(row: Row, goal: Goal | None) -> dict[str, Any]:
         **asdict(row),
         "ratio": row.ratio,
         "goal": goal.limit if goal else None,
-        "met": goal.met(row.ours) if goal else None,
+        "met": goal.met(row) if goal else None,
     }

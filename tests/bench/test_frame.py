@@ -21,7 +21,13 @@ def test_every_goal_belongs_to_a_bench_and_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["{at_most = 1}", '{reason = "x"}', '{at_most = 1, at_least = 2, reason = "x"}']
+    "entry",
+    [
+        "{at_most = 1}",
+        '{reason = "x"}',
+        '{at_most = 1, at_least = 2, reason = "x"}',
+        '{about = 1, reason = "x"}',
+    ],
 )
 def test_a_goal_without_reason_or_with_two_limits_is_refused(tmp_path: Path, entry: str) -> None:
     file = tmp_path / "goals.toml"
@@ -38,6 +44,18 @@ def test_a_row_has_every_column() -> None:
     }  # fmt: skip
     alone = document(Row("b", "t", 3.0, "ms", "absent"), Goal(2, at_most=False, reason="r"))
     assert (alone["peer_value"], alone["ratio"], alone["goal"], alone["met"]) == (None, None, 2, True)
+
+
+@pytest.mark.parametrize(("limit", "met"), [("ratio_at_most = 0.4", False), ("ratio_at_least = 0.5", True)])
+def test_a_goal_may_be_a_ratio_and_is_neither_met_nor_missed_without_a_peer(
+    tmp_path: Path, limit: str, met: bool
+) -> None:
+    file = tmp_path / "goals.toml"
+    file.write_text(f'[b]\nt = {{{limit}, reason = "x"}}\n')
+    goal = load_goals(file)["b", "t"]
+    assert document(FULL, goal)["met"] is met
+    assert document(Row("b", "t", 3.0, "ms", "absent"), goal)["met"] is None
+    assert str(goal).endswith(f"{goal.limit:g} times the peer's")
 
 
 def test_a_miss_is_printed_and_is_the_exit_code(
