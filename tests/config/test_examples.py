@@ -16,7 +16,7 @@ from mainstay.readiness.evidence import Evidence
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_loads_without_secrets(path: Path) -> None:
     config = load(path, secrets=False)
     assert config.services
