@@ -32,6 +32,7 @@ def problems(config: "Config") -> Iterator[Problem]:
     yield from _schedules(config)
     yield from _webhooks(config)
     yield from _covered(config)
+    yield from _gateway(config)
 
 
 def unknown(path: Where, name: str, noun: str, known: Iterable[str], section: str) -> Problem:
@@ -177,3 +178,33 @@ def _covered(config: "Config") -> Iterator[Problem]:
     for row in config.readiness.covered:
         if row not in MATRIX:
             yield unknown(("readiness", "covered", row), row, "row", MATRIX, "readiness")
+
+
+def _gateway(config: "Config") -> Iterator[Problem]:
+    gateway = config.gateway
+    if gateway is None:
+        return
+    named: list[tuple[Where, str | None]] = [
+        (("gateway", "default_plan"), gateway.default_plan),
+        (("gateway", "anonymous_plan"), gateway.anonymous_plan),
+    ]
+    if gateway.auth.certificates is not None:
+        named.append((("gateway", "auth", "certificates", "plan"), gateway.auth.certificates.plan))
+    seen: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int] = {}
+    for index, route in enumerate(gateway.routes):
+        path: Where = ("gateway", "routes", index)
+        named += [((*path, "plans", at), plan) for at, plan in enumerate(route.plans)]
+        same = (route.path, tuple(sorted(route.hosts)), tuple(sorted(route.methods)))
+        if same in seen:
+            yield Problem(
+                path, f"a second route for {route.path}", "remove one, or tell them apart by hosts or methods"
+            )
+        seen[same] = index
+        if route.auth in ("required", "optional") and not gateway.auth.any:
+            what = "nothing says how anybody could show who asks"
+            yield Problem(
+                (*path, "auth"), what, "add tokens, keys, remote or certificates under gateway.auth"
+            )
+    for place, plan in named:
+        if plan is not None and plan not in gateway.plans:
+            yield unknown(place, plan, "plan", gateway.plans, "gateway.plans")

@@ -40,8 +40,9 @@ class Admit:
 
     route: RouteSettings
     headers_to_origin: list[Header]
-    """What is added for the origin: identity, request id, signature. Clean the client's own with `hygiene.clean`
-    first. `Host`, framing, `Connection` and `X-Forwarded-*` are the carrier's."""
+    """What is added for the origin: identity and request id. Clean the client's own with `hygiene.clean(..., drop)`
+    first. `Host`, framing, `Connection`, `X-Forwarded-*` and, by `Decides.signature`, the signature are the carrier's.
+    It may be shared between requests: copy, do not change."""
     response_headers: list[Header]
     """What is added to the origin's answer; they replace the origin's own of the same name."""
     subject: str | None
@@ -59,8 +60,8 @@ class Deny:
     headers: list[Header]
     body: bytes
     why: str
-    """A word for logs and metrics: `no_route`, `method`, `preflight`, `address_limited`, `unauthorised`, `forbidden`,
-    `plan_limited`, `route_limited`, `auth_down`, `store_down`, `forged`."""
+    """A word for logs and metrics: `bad_path`, `no_route`, `method`, `preflight`, `address_limited`, `unauthorised`,
+    `forbidden`, `plan_limited`, `route_limited`, `auth_down`, `store_down`, `forged`."""
     subject: str | None = None
     plan: str | None = None
     close: bool = False
@@ -95,4 +96,9 @@ class Decides(Protocol):
 
         Must be called on the event loop's thread, once per request: what it admits is counted.
         """
+        ...
+
+    def signature(self, method: bytes, target: bytes, admitted: Admit, wall: float) -> Header | None:
+        """Sign what goes to the origin, whose path and query as it receives them are `target`; None when nothing is
+        signed."""
         ...

@@ -1,6 +1,7 @@
 """The options under `gateway:`."""
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -71,7 +72,8 @@ class RouteSettings(Settings):
     hosts: list[Annotated[str, AfterValidator(_check_host)]] = []
     """Hosts that it is for: `api.example.com`, `*.example.com`; every one when left out."""
     methods: list[Method] = []
-    """Methods that it is for; every one when left out. `GET` includes `HEAD`."""
+    """Methods that it is for; every one when left out. `GET` includes `HEAD`. Others are answered 405, unless another
+    route with the same path is for them."""
     auth: Literal["required", "optional", "none"] | None = None
     """Whether a request has to say who asks: `required` (the default as soon as `auth:` names a way to), `optional`
     (a bad credential is still refused), `none`."""
@@ -115,6 +117,26 @@ class StoreSettings(Settings):
         return self
 
 
+def _check_network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an address or a network; write it like 10.0.0.5 or 10.0.0.0/8"
+        ) from None
+    return text
+
+
+class DecideSettings(Settings):
+    """Another proxy (nginx, Caddy, Traefik, Envoy, HAProxy) carries the requests and asks here whether it may."""
+
+    path: Annotated[str, AfterValidator(_check_path)] = "/decide"
+    """Where it asks, on the gateway's address: `/decide/nginx`, `/decide/caddy`, `/decide/traefik`, `/decide/envoy`,
+    `/decide/haproxy`."""
+    peers: list[Annotated[str, AfterValidator(_check_network)]] = ["127.0.0.1", "::1"]
+    """Addresses and networks of these proxies. Nobody else may ask, since whoever asks says who the client is."""
+
+
 class GatewaySettings(Settings):
     """Lets requests through to origins: who may, how often, and what the origin is told of them."""
 
@@ -136,6 +158,8 @@ class GatewaySettings(Settings):
     """Where the limits of plans and routes are counted."""
     fields: list[Literal["x-ratelimit", "ratelimit"]] = ["x-ratelimit", "ratelimit"]
     """Which headers tell clients of their limits: `X-RateLimit-*`, and the IETF's `RateLimit` (draft 11)."""
+    decide: DecideSettings | None = None
+    """Lets other proxies ask for decisions; `decide: {}` turns it on."""
     sign: Secret | None = None
     """Key of the signature by which an origin knows that a request came through this gateway."""
     encoded_slashes: bool = False

@@ -69,7 +69,9 @@ class IssuerSettings(Settings):
     leeway: Annotated[Duration, Field(le=600)] = 30.0
     """By how much clocks may differ."""
     refresh: Annotated[Duration, Field(ge=5)] = 600.0
-    """How often fetched keys are fetched anew; an unknown `kid` does so at once, but every 30 seconds at most."""
+    """How often fetched keys are fetched anew."""
+    unknown_every: Annotated[Duration, Field(ge=0.1)] = 30.0
+    """A token with an unknown `kid` has them fetched at once, but so often at most; until then it is answered 503."""
     timeout: Duration = 5.0
     """How long fetching keys may take."""
 

@@ -71,6 +71,8 @@ class Exchange(Protocol):
     head: Head
     peer: str
     """The client's address: that of the connection, or what a trusted proxy says of it."""
+    via: str
+    """The address of the connection itself: the nearest proxy's, or the client's when there is none."""
     secure: bool
     """Whether the client came by TLS, to us or to a trusted proxy."""
     certificate: bytes | None

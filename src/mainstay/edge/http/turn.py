@@ -47,6 +47,7 @@ class Turn:
         "sent",
         "state",
         "status",
+        "via",
         "whole",
     )
 
@@ -54,6 +55,7 @@ class Turn:
         self._connection = connection
         self.head = head
         self.peer = peer
+        self.via = connection.address
         self.secure = secure
         self.began = began
         self.certificate = connection.certificate

@@ -1,0 +1,164 @@
+"""The forward-auth endpoint: another proxy asks here about each request, and carries it by itself.
+
+Every proxy asks in its own dialect: where it puts method and path, and how it wants to be refused. All of them are
+given every identity header each time, empty when nobody is known, because some copy only what they are given and would
+let a client's own forgery through.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address, ip_network
+
+from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
+from mainstay.edge.gateway.settings import DecideSettings
+from mainstay.edge.gateway.signature import NAME as SIGNATURE
+from mainstay.edge.http.exchange import Exchange, Handler, Head, Header
+from mainstay.ports.clock import Clock
+
+IDENTITY = (b"x-user-id", b"x-user-plan", b"x-request-id", SIGNATURE)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one kind of proxy asks and is answered."""
+
+    method: bytes
+    """The header with the client's method."""
+    target: bytes
+    """The header with the client's path and query."""
+    host: bytes = b"x-forwarded-host"
+    mapped: bool = False
+    """Whether every refusal but 401 and 403 is answered as 403, with its own status in `X-Gate-Status`."""
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    # auth_request takes any status but 2xx, 401 and 403 for a fault of ours and answers 500.
+    "nginx": Dialect(b"x-original-method", b"x-original-uri", b"x-original-host", mapped=True),
+    "caddy": Dialect(b"x-forwarded-method", b"x-forwarded-uri"),
+    "traefik": Dialect(b"x-forwarded-method", b"x-forwarded-uri"),
+    "envoy": Dialect(
+        b"", b""
+    ),  # asks with the request's own method and path, behind the path of this endpoint
+    "haproxy": Dialect(b"x-original-method", b"x-original-uri", b"x-original-host"),
+}
+
+
+class Decider:
+    """Answers `/decide/DIALECT`. Gives any other path on to `others`."""
+
+    def __init__(
+        self, settings: DecideSettings, policy: Decides, clock: Clock, ids: Callable[[], bytes] = lambda: b""
+    ) -> None:
+        self._prefix = settings.path.rstrip("/").encode() + b"/"
+        self._peers = [ip_network(peer, strict=False) for peer in settings.peers]
+        self._trusted: dict[str, bool] = {}
+        self._policy = policy
+        self._clock = clock
+        self._ids = ids
+
+    def mine(self, head: Head) -> bool:
+        """Whether a request is a question to this endpoint."""
+        return head.path.startswith(self._prefix)
+
+    def accept(self, exchange: Exchange) -> None:
+        """Answer a question. It is believed only from the configured proxies, whoever else asks is answered 403."""
+        if not self._believes(exchange.via):
+            exchange.respond(403, [(b"content-type", b"text/plain")], b"this address may not ask\n")
+            return
+        name, _, rest = exchange.head.path[len(self._prefix) :].partition(b"/")
+        dialect = DIALECTS.get(name.decode("latin-1"))
+        ask = None if dialect is None else self._ask(exchange, dialect, b"/" + rest)
+        if dialect is None or ask is None:
+            exchange.respond(400, [(b"content-type", b"text/plain")], b"not a question of a known proxy\n")
+            return
+        found = self._policy.decide(ask, self._clock.monotonic(), self._clock.now())
+        if isinstance(found, Pending):
+            found.verdict.add_done_callback(partial(self._late, exchange, ask, dialect))
+        else:
+            self._answer(exchange, ask, dialect, found)
+
+    def before(self, others: Handler) -> Handler:
+        """Give a handler that answers questions, and hands everything else on."""
+        return _Fork(self, others)
+
+    def _believes(self, address: str) -> bool:
+        found = self._trusted.get(address)
+        if found is None:
+            if len(self._trusted) > 1000:
+                self._trusted.clear()
+            found = self._trusted[address] = self._is_peer(address)
+        return found
+
+    def _is_peer(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return any((mapped or parsed) in network for network in self._peers)
+
+    def _ask(self, exchange: Exchange, dialect: Dialect, rest: bytes) -> Ask | None:
+        """Give the client's request as the proxy tells it; None when it does not tell enough."""
+        head = exchange.head
+        told = {name: value for name, value in head.headers if name.startswith(b"x-")}
+        method = told.get(dialect.method) if dialect.method else head.method
+        target = told.get(dialect.target) if dialect.target else rest
+        if not method or not target or not target.startswith(b"/"):
+            return None
+        peer = exchange.peer
+        if peer == exchange.via and (chain := head.all(b"x-forwarded-for")):
+            peer = chain[-1].rpartition(b",")[2].strip().decode("latin-1")
+        return Ask(
+            method.upper(),
+            told.get(dialect.host) or head.host,
+            target.partition(b"?")[0],
+            head.headers,
+            peer,
+            exchange.secure or told.get(b"x-forwarded-proto") == b"https",
+            None,
+            self._ids(),
+        )
+
+    def _late(
+        self, exchange: Exchange, ask: Ask, dialect: Dialect, verdict: "asyncio.Future[Verdict]"
+    ) -> None:
+        if not exchange.gone and not verdict.cancelled():
+            self._answer(exchange, ask, dialect, verdict.result())
+
+    def _answer(self, exchange: Exchange, ask: Ask, dialect: Dialect, verdict: Verdict) -> None:
+        if isinstance(verdict, Admit):
+            exchange.respond(200, self._identity(exchange, ask, dialect, verdict))
+        elif dialect.mapped and verdict.status not in (401, 403):
+            exchange.respond(
+                403, [*verdict.headers, *_EMPTY, (b"x-gate-status", b"%d" % verdict.status)], verdict.body
+            )
+        elif (
+            verdict.status == 204
+        ):  # to a proxy this means "go on"; whoever is behind it answers the preflight
+            exchange.respond(200, [*_EMPTY, *verdict.headers])
+        else:
+            status = (b"x-gate-status", b"%d" % verdict.status)
+            exchange.respond(verdict.status, [*verdict.headers, *_EMPTY, status], verdict.body)
+
+    def _identity(self, exchange: Exchange, ask: Ask, dialect: Dialect, admitted: Admit) -> list[Header]:
+        onward = dict(admitted.headers_to_origin)
+        target = dict(exchange.head.headers).get(dialect.target, ask.path)
+        signed = self._policy.signature(ask.method, target, admitted, self._clock.now())
+        if signed is not None:
+            onward[signed[0]] = signed[1]
+        rest = [header for header in admitted.response_headers if header[0] not in IDENTITY]
+        return [*((name, onward.get(name, b"")) for name in IDENTITY), *rest]
+
+
+_EMPTY: list[Header] = [(name, b"") for name in IDENTITY if name != b"x-request-id"]
+
+
+class _Fork:
+    def __init__(self, decider: Decider, others: Handler) -> None:
+        self._decider = decider
+        self._others = others
+
+    def accept(self, exchange: Exchange) -> None:
+        (self._decider if self._decider.mine(exchange.head) else self._others).accept(exchange)

@@ -1,0 +1,158 @@
+"""Where an issuer's keys come from: the configuration, a file or an address. Once known they survive any outage."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mainstay.core.errors import ConfigError
+from mainstay.edge.gateway.identity import Bad, Unsure
+from mainstay.edge.gateway.outside import Outside, Unreachable
+from mainstay.edge.gateway.settings_auth import IssuerSettings, TokenKeySettings
+from mainstay.edge.gateway.tokens.keys import Key, KeySet, from_jwks, from_pem, shared
+from mainstay.edge.gateway.tokens.text import Malformed
+from mainstay.ports.clock import Clock
+
+MOST_BYTES = 262_144
+_MOST_ABSENT = 1000
+_log = logging.getLogger(__name__)
+
+Changed = Callable[[bool], None]
+"""Called when keys have changed; true when one was taken away, so that nothing verified by it may be believed."""
+
+
+class FixedKeys:
+    """Keys that stand in the configuration."""
+
+    def __init__(self, settings: IssuerSettings) -> None:
+        self.keys = KeySet(tuple(_configured(one) for one in settings.keys))
+
+
+def _configured(one: TokenKeySettings) -> Key:
+    if one.secret is not None:
+        return shared(one.algorithm, one.secret.reveal().encode(), one.kid)
+    path = one.file or Path()
+    try:
+        return from_pem(path.read_bytes(), one.algorithm, one.kid)
+    except (OSError, Malformed) as fault:
+        what = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise ConfigError(
+            f"{path}: {what}", hint="a public key begins with -----BEGIN PUBLIC KEY-----"
+        ) from fault
+
+
+class FetchedKeys:
+    """Keys that are fetched, and fetched anew: every `refresh` seconds, and when a token names one that is not known.
+
+    The latter happens for one asker at a time and at most every `unknown_every`, whatever is thrown at us. Meanwhile an
+    unknown key is a reason to come back later (503), not to be turned away (401): it may have been made this second.
+    """
+
+    def __init__(self, settings: IssuerSettings, outside: Outside, clock: Clock) -> None:
+        self.settings = settings
+        self.keys = KeySet()
+        self._outside = outside
+        self._clock = clock
+        self._pause = settings.unknown_every
+        self.listeners: list[Changed] = []
+        self._fetching: asyncio.Task[bool] | None = None
+        self._next_at = 0.0  # before that nobody's unknown key is a reason to fetch
+        self._absent: dict[str | None, float] = {}
+        self._stamp: Any = None
+        self.fetches = 0
+        """How often the keys were asked for."""
+        self.fault: str | None = None
+        """Why the last attempt failed."""
+
+    async def run(self) -> None:
+        """Keep the keys fresh until cancelled. Tries again soon after a failure."""
+        while True:
+            good = await self.fetch()
+            # A file is only looked at, not read, so it can be looked at often.
+            usual = 2.0 if self.settings.jwks_file else self.settings.refresh
+            await self._clock.sleep(usual if good else min(usual, 10.0))
+
+    def unknown(self, kid: str | None) -> Bad | Unsure | None:
+        """Say what to answer a token whose key is not known; None when fetching the keys may help."""
+        now = self._clock.monotonic()
+        if self._absent.get(kid, 0.0) > now:
+            return Bad("unknown key", lasting=False)
+        if now < self._next_at and (self._fetching is None or self._fetching.done()):
+            return Unsure("its key is not known yet", max(1.0, self._next_at - now))
+        return None
+
+    async def ask_about(self, kid: str | None) -> Bad | Unsure | None:
+        """Fetch the keys, together with whoever else wants that. None when the key may be known now."""
+        for _ in range(2):  # a fetch that was under way before us may show the keys of before
+            fresh = self._fetching is None or self._fetching.done()
+            if fresh and self._clock.monotonic() < self._next_at:
+                break
+            if fresh:
+                self._next_at = self._clock.monotonic() + self._pause
+            before = self.keys.marks
+            good = await self.fetch()
+            if self._may_know(kid, before):
+                return None
+            if not good:
+                return Unsure("its keys cannot be had now", self._wait())
+            if fresh:
+                return self._is_absent(kid)
+        return Unsure("its key is not known yet", self._wait())
+
+    def _may_know(self, kid: str | None, before: frozenset[str]) -> bool:
+        return self.keys.marks != before if kid is None else any(key.kid == kid for key in self.keys.keys)
+
+    def _wait(self) -> float:
+        return max(1.0, self._next_at - self._clock.monotonic())
+
+    def _is_absent(self, kid: str | None) -> Bad:
+        """Whoever signs with a key publishes it first; this token was there before we looked."""
+        if len(self._absent) >= _MOST_ABSENT:
+            self._absent.clear()
+        self._absent[kid] = self._clock.monotonic() + self._pause
+        return Bad("unknown key", lasting=False)
+
+    async def fetch(self) -> bool:
+        """Fetch the keys now; who asks meanwhile shares the answer. Gives whether it was good."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.ensure_future(self._fetch())
+        return await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> bool:
+        self.fetches += 1
+        try:
+            raw = await self._read()
+            if raw is not None:
+                self._take(from_jwks(json.loads(raw), self.settings.algorithms))
+        except (Unreachable, OSError, ValueError, RecursionError) as fault:
+            told = str(fault) if isinstance(fault, Unreachable | OSError | Malformed) else "not JSON"
+            if told != self.fault:
+                where = self.settings.jwks or self.settings.jwks_file
+                _log.warning("the keys of %s cannot be had: %s; those known before stay in use", where, told)
+            self.fault = told
+            return False
+        self.fault = None
+        return True
+
+    async def _read(self) -> bytes | None:
+        """Give what is there; None when a file is as it was."""
+        if self.settings.jwks is not None:
+            return await self._outside.get(self.settings.jwks, self.settings.timeout, MOST_BYTES)
+        path = self.settings.jwks_file or Path()
+        about = path.stat()
+        stamp = (about.st_mtime_ns, about.st_size, about.st_ino)
+        if stamp == self._stamp:
+            return None
+        raw = path.read_bytes()[: MOST_BYTES + 1]
+        self._stamp = stamp
+        return raw
+
+    def _take(self, found: KeySet) -> None:
+        before = self.keys.marks
+        if found.marks != before:
+            self.keys = found
+            self._absent.clear()
+            for changed in self.listeners:
+                changed(bool(before - found.marks))
