@@ -11,6 +11,7 @@ from mainstay.core.secret import Secret, SecretUrl
 from mainstay.core.units import Duration
 from mainstay.edge.gateway.rates import Limit, limit
 from mainstay.edge.gateway.settings_auth import AuthSettings, PlanName
+from mainstay.edge.gateway.settings_origin import OriginSettings
 
 Method = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
 _PLAIN = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@-]+/?)*")
@@ -64,7 +65,7 @@ class CorsSettings(Settings):
         return self
 
 
-class RouteSettings(Settings):
+class RouteSettings(OriginSettings):
     """Which requests go where, and what they must bring. The longest path that fits is taken."""
 
     path: Annotated[str, AfterValidator(_check_path), Field(examples=["/api"])] = "/"

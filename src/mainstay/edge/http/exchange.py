@@ -79,6 +79,8 @@ class Exchange(Protocol):
     """The client's certificate in DER when it showed one that was verified."""
     gone: bool
     """Whether the client has gone; what is written then is dropped."""
+    keep: bool
+    """Set it false, before the answer, to have the connection closed after it."""
 
     def receive(self, receiver: Receiver) -> None:
         """Have the body delivered; may be called once, at once or later. Without it a body is read and dropped."""

@@ -1,0 +1,1 @@
+"""Carries what the gateway's policy admits to origins and back."""

@@ -1,0 +1,199 @@
+"""One origin: its address, its connections, and how it is doing."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from mainstay.edge.gateway.settings_origin import CarrySettings
+from mainstay.edge.proxy.ticker import TICK, Ticker
+from mainstay.edge.proxy.upstream import Upstream
+
+LONGEST_EJECTION = 60.0
+FRESH = 1.0
+"""A request that cannot be repeated goes out on a connection that was used so many seconds ago at most."""
+
+
+class Waiting(Protocol):
+    """Who waits for a new connection."""
+
+    def connected(self, upstream: Upstream) -> None:
+        """Here it is."""
+        ...
+
+    def unreachable(self, why: str) -> None:
+        """It cannot be had: `refused` or `timeout`."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an origin has done since it was taken up."""
+
+    requests: int = 0
+    failures: int = 0
+    connects: int = 0
+    ejections: int = 0
+    unsolicited: int = 0
+
+
+class Origin:
+    """A server that requests are sent to. Its connections are used last in, first out."""
+
+    def __init__(self, url: str, carry: CarrySettings, ticker: Ticker) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.carry = carry
+        self.ticker = ticker
+        self.hostname = parts.hostname or ""
+        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.authority = parts.netloc.encode()
+        self.tls = _context(carry) if parts.scheme == "https" else None
+        self.active = 0
+        """Requests under way."""
+        self.healthy: bool | None = None
+        """What the health check last said; None before it was asked, or without one."""
+        self.bad_answers = 0
+        self.ejected_until = -inf
+        self.tally = Tally()
+        self._streak = self._ejections = 0
+        self._idle: list[Upstream] = []
+        self._open: set[Upstream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
+        ticker.call(self, self._sweep)
+
+    # Connections.
+
+    def take(self, *, fresh: bool) -> Upstream | None:
+        """Give an unused connection, or None; a `fresh` one has been in use a moment ago."""
+        idle = self._idle
+        while idle:
+            upstream = idle[-1]
+            if upstream.transport.is_closing():
+                idle.pop()
+            elif fresh and self.ticker.now - upstream.touched > FRESH:
+                return None
+            else:
+                return idle.pop()
+        return None
+
+    def connect(self, waiting: Waiting) -> None:
+        """Make a new connection; `waiting` is told in a later turn of the loop."""
+        task = asyncio.get_running_loop().create_task(self._connect(waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, waiting: Waiting) -> None:
+        try:
+            upstream = await self.dial()
+        except TimeoutError:
+            waiting.unreachable("timeout")
+        except OSError:  # an ssl.SSLError is one, too
+            waiting.unreachable("refused")
+        else:
+            waiting.connected(upstream)
+
+    async def dial(self) -> Upstream:
+        """Give a new connection; raises `TimeoutError` and `OSError`."""
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {}
+        if self.tls is not None:
+            options = {"ssl": self.tls, "server_hostname": self.hostname}
+        async with asyncio.timeout(self.carry.connect):
+            _, upstream = await loop.create_connection(
+                lambda: Upstream(self), self.hostname, self.port, **options
+            )
+        self.tally.connects += 1
+        self._open.add(upstream)
+        return upstream
+
+    def free(self, upstream: Upstream) -> None:
+        """Keep a connection for the next request, unless there are enough."""
+        if self.draining or len(self._idle) >= self.carry.keep:
+            upstream.transport.abort()
+        else:
+            self._idle.append(upstream)
+
+    def gone(self, upstream: Upstream) -> None:
+        """Forget a connection that was closed."""
+        self._open.discard(upstream)
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open, used or not."""
+        return len(self._open)
+
+    def retire(self) -> None:
+        """Take no more requests; those under way go on."""
+        self.draining = True
+        for upstream in self._idle[:]:
+            upstream.close()
+        self._idle.clear()
+
+    def close(self) -> None:
+        """Cut everything."""
+        self.retire()
+        self.ticker.drop(self)
+        for task in self._tasks:
+            task.cancel()
+        for upstream in list(self._open):
+            upstream.expired()
+
+    def _sweep(self, now: float) -> None:
+        """Close what was silent for too long. A moment more than that, never less."""
+        keep_for = self.carry.keep_for
+        for upstream in list(self._open):
+            silent = now - upstream.touched - TICK
+            if upstream.asker is None:
+                if silent > min(keep_for, upstream.idle_limit) and upstream in self._idle:
+                    self._idle.remove(upstream)
+                    upstream.close()
+            elif silent > upstream.patience:
+                upstream.expired()
+
+    # How it is doing.
+
+    def usable(self, now: float) -> bool:
+        """Whether nothing speaks against it."""
+        return self.healthy is not False and self.ejected_until <= now
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many requests as it may have."""
+        return self.active >= self.carry.connections
+
+    def succeeded(self) -> None:
+        """An answer has come: it lives."""
+        if self._streak:
+            self._streak = self._ejections = 0
+            self.ejected_until = -inf
+
+    def failed(self) -> None:
+        """No answer has come; after some of these it is left alone for a while, longer each time."""
+        self.tally.failures += 1
+        if self.ejected_until > self.ticker.now:
+            return  # those which were under way say nothing new
+        self._streak += 1
+        if self._streak >= self.carry.eject_after:
+            self.ejected_until = self.ticker.now + min(LONGEST_EJECTION, 2.0 ** min(self._ejections, 10))
+            self._ejections += 1
+            self.tally.ejections += 1
+
+    def state(self) -> str:
+        """In a word: `up`, `down` (its health check says so), `ejected`, `draining`."""
+        if self.draining:
+            return "draining"
+        if self.healthy is False:
+            return "down"
+        return "up" if self.ejected_until <= self.ticker.now else "ejected"
+
+
+def _context(carry: CarrySettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(carry.ca) if carry.ca else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

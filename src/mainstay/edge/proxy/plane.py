@@ -1,0 +1,95 @@
+"""All routes' origins, with their clock: what the gateway's handler carries requests with, and what swaps them."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mainstay.core.errors import MainstayError
+from mainstay.edge.gateway.settings import RouteSettings
+from mainstay.edge.proxy.group import Group
+from mainstay.edge.proxy.ticker import Ticker
+from mainstay.ports.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Plane:
+    """The groups of origins, by route."""
+
+    def __init__(self, routes: Sequence[RouteSettings], clock: Clock) -> None:
+        self.ticker = Ticker(clock)
+        self.groups = {_key(route): Group(route, self.ticker) for route in routes}
+        self._by_route = {id(group.route): group for group in self.groups.values()}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to keep time-outs and to ask origins how they are."""
+        self.ticker.start()
+        for group in self.groups.values():
+            group.start()
+
+    async def stop(self) -> None:
+        """Cut everything; the server has drained before."""
+        for task in list(self._tasks):
+            task.cancel()
+        for group in self.groups.values():
+            await group.stop()
+        await self.ticker.stop()
+
+    def group(self, route: RouteSettings) -> Group | None:
+        """Give the origins of a route that the policy has chosen."""
+        return self._by_route.get(id(route)) or self.groups.get(_key(route))
+
+    def named(self, route: str) -> Group:
+        """Give the origins of the route with this name (or path); raises `MainstayError`."""
+        found = [group for group in self.groups.values() if group.route.label == route]
+        if len(found) != 1:
+            known = ", ".join(sorted({group.route.label for group in self.groups.values()}))
+            what = "no route" if not found else "more than one route"
+            raise MainstayError(f"{what} is called {route}", hint=f"known are: {known}; give routes a `name`")
+        return found[0]
+
+    async def swap(self, route: str, origins: Sequence[str], *, within: float = 30.0) -> None:
+        """Send all further requests of a route to other origins, once these answer; see `Group.swap`."""
+        await self.named(route).swap(origins, within=within)
+
+    def reload(self, routes: Sequence[RouteSettings]) -> None:
+        """Take over a changed configuration. Routes that only got other origins change to them once these answer."""
+        before, self.groups = self.groups, {}
+        for route in routes:
+            group = before.pop(_key(route), None)
+            if group is None or not group.fits(route):
+                if group is not None:
+                    self._later(group.leave())
+                group = Group(route, self.ticker)
+                group.start()
+            else:
+                wants = group.route.origin != route.origin
+                group.adopt(route)
+                if wants:
+                    self._later(self._change(group))
+            self.groups[_key(route)] = group
+        for group in before.values():
+            self._later(group.leave())
+        self._by_route = {id(group.route): group for group in self.groups.values()}
+
+    async def _change(self, group: Group) -> None:
+        try:
+            await group.swap(group.route.origin)
+        except MainstayError as fault:
+            logger.error("the changed origins are not used: %s", fault)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Give what is known of every route's origins, for people and programs."""
+        return [group.state() for group in self.groups.values()]
+
+
+def _key(route: RouteSettings) -> tuple[str, ...]:
+    """What makes a route the same one after a change of the configuration."""
+    return (route.name or "", route.path, *sorted(route.hosts), "|", *sorted(route.methods))

@@ -1,0 +1,338 @@
+"""One connection to an origin: sends one request after the other and reads the answers strictly."""
+
+import asyncio
+from math import inf
+from typing import Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from mainstay.edge.http.exchange import Header
+from mainstay.edge.proxy.ticker import Ticker
+
+MOST_HEAD = 64 * 1024
+MOST_HEADERS = 256
+NO_BODY = (204, 304)
+UNKNOWN = -1
+
+# What an upstream is doing.
+IDLE, ASKED, BODY, DONE, TUNNEL = range(5)
+
+
+class Asker(Protocol):
+    """Who sent the request and takes the answer. After `complete` or `broke` the connection is no longer its own."""
+
+    def interim(self, status: int) -> None:
+        """An interim answer has come (1xx)."""
+        ...
+
+    def answer(
+        self, status: int, headers: list[Header], length: int | None, body: bytes, complete: bool
+    ) -> None:
+        """The head has come, with as much of the body as there was; `length` is None when it is not known."""
+        ...
+
+    def more(self, piece: bytes) -> None:
+        """A piece of the body has come."""
+        ...
+
+    def complete(self) -> None:
+        """The answer that began with `answer` is whole."""
+        ...
+
+    def broke(self, why: str, heard: bool) -> None:
+        """The connection has ended, fell silent or broke the rules; `heard` says whether any of an answer had come."""
+        ...
+
+    def switched(self, headers: list[Header], rest: bytes) -> None:
+        """The origin has changed to the protocol that was asked for; `rest` is what it said in it already."""
+        ...
+
+    def slow(self, is_slow: bool) -> None:
+        """The origin does not take what is sent (true), or does again."""
+        ...
+
+
+class Keeper(Protocol):
+    """Who owns the connection: its origin."""
+
+    ticker: Ticker
+
+    def free(self, upstream: "Upstream") -> None:
+        """The connection can be used again."""
+        ...
+
+    def gone(self, upstream: "Upstream") -> None:
+        """The connection was closed."""
+        ...
+
+
+class Upstream(asyncio.Protocol):
+    """Reads answers with httptools, never leniently; the rest of a long body of known length passes it by."""
+
+    __slots__ = (
+        "_headers", "_heard", "_keep", "_left", "_pieces", "_raw_parser", "_sound", "_status", "_until_close",
+        "answered", "asker", "begun", "bodyless", "idle_limit", "keeper", "patience", "sent", "state", "ticker",
+        "touched", "transport", "upgrading",
+    )  # fmt: skip
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.ticker = keeper.ticker
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._raw_parser = HttpResponseParser(self)
+        self.asker: Asker | None = None
+        self.state = IDLE
+        self.touched = self.ticker.now
+        self.patience = inf
+        """Seconds of silence after which it is given up, while it is in use."""
+        self.idle_limit = inf
+        """Seconds for which the origin keeps it open unused, as far as it said so."""
+        self.answered = 0
+        """So many requests were answered on it."""
+        self.sent = True
+        self.bodyless = self.upgrading = False
+        self.begun = False
+        self._heard = 0
+        self._headers: list[Header] = []
+        self._pieces: list[bytes] = []
+        self._status = 0
+        self._left = 0
+        self._keep = self._sound = True
+        self._until_close = False
+
+    # What the relay does with it.
+
+    def ask(self, asker: Asker, head: bytes, *, bodyless: bool, upgrading: bool, whole: bool) -> None:
+        """Send a request's head. Its answer has no body, whatever its head says, when `bodyless` (HEAD); the request is
+        `whole` when no body follows, else its asker sets `sent` in the end."""
+        self.asker = asker
+        self.state = ASKED
+        self.bodyless = bodyless
+        self.upgrading = upgrading
+        self.touched = self.ticker.now
+        self.sent = whole
+        self._heard = self._left = 0
+        self.begun = False
+        self._sound = True
+        self._until_close = False
+        self.transport.write(head)
+
+    def close(self) -> None:
+        """Cut it; nothing more is told of it to its asker."""
+        self.asker = None
+        self.transport.abort()
+
+    def expired(self) -> None:
+        """Give it up because it was silent for too long."""
+        if self.asker is None:
+            self.close()
+        else:
+            self._fail("silent")
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        if self.state == ASKED:
+            self._headers = []
+        else:
+            self._sound = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.state == ASKED:  # those after a body in chunks are dropped
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self.state != ASKED:
+            return
+        status = self._status = self._raw_parser.get_status_code()
+        if status < 200:
+            if status < 100 or (status == 101 and not self.upgrading):
+                raise ValueError("an answer that nobody asked for")
+            return
+        if status > 599 or len(self._headers) > MOST_HEADERS:
+            raise ValueError("no status of HTTP, or too many headers")
+        self._keep = self._raw_parser.should_keep_alive()
+        self._left = UNKNOWN
+        self._measure()
+        self.state = BODY
+
+    def on_body(self, piece: bytes) -> None:
+        if self.state == BODY:
+            self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.state == BODY:
+            self.state = DONE
+        elif self.state == ASKED and self._status != 101 and self.asker is not None:
+            self.asker.interim(self._status)
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        asker = self.asker
+        if asker is None:  # nobody asked: what is said now would be taken for the answer to the next request
+            self.transport.abort()
+            return
+        self.touched = self.ticker.now
+        if self.state == TUNNEL or (self.state == BODY and self._left > 0):
+            self._pass_by(asker, data)
+            return
+        if self.state == ASKED:
+            self._heard += len(data)
+        try:
+            self._raw_parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._switch(data[upgrade.args[0] :])
+            return
+        except HttpParserError:
+            if self.state != DONE:
+                self._deliver_half()
+                return
+            self._sound = False
+        if self.bodyless and self.state >= BODY:
+            self._without_body(data)
+        self._deliver(asker)
+
+    def eof_received(self) -> bool | None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.keeper.gone(self)
+        asker, self.asker = self.asker, None
+        if asker is None:
+            return
+        if self.state == BODY and self._until_close and error is None:
+            asker.complete()
+        else:
+            asker.broke("lost", self._heard > 0)
+
+    def pause_writing(self) -> None:
+        if self.asker is not None:
+            self.asker.slow(True)
+
+    def resume_writing(self) -> None:
+        if self.asker is not None:
+            self.asker.slow(False)
+
+    # How an answer is read.
+
+    def _measure(self) -> None:
+        """Find out how the body is framed; refuse every transfer coding but one `chunked` of HTTP/1.1."""
+        length, codings = UNKNOWN, []
+        for name, value in self._headers:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                codings.append(value.strip().lower())
+            elif name == b"keep-alive":
+                self.idle_limit = _seconds(value)
+        if codings and (codings != [b"chunked"] or self._raw_parser.get_http_version() != "1.1"):
+            raise ValueError("a transfer coding that is not understood")
+        self._left = length
+        self._until_close = (
+            length == UNKNOWN and not codings and not self.bodyless and self._status not in NO_BODY
+        )
+
+    def _deliver(self, asker: Asker) -> None:
+        """Hand on what the parser has read of an answer."""
+        if self.state == ASKED:
+            if self._heard > MOST_HEAD:
+                self._fail("head")
+            return
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []
+        length = self._left if self._left != UNKNOWN else None
+        if self._left > 0:
+            self._left -= len(body)
+        done = self.state == DONE
+        if not self.begun and self._heard > MOST_HEAD and _size(self._headers) > MOST_HEAD:
+            self._fail("head")
+            return
+        if done:
+            self._release()
+        if not self.begun:
+            self.begun = True
+            asker.answer(self._status, self._headers, length, body, done)
+            return
+        if body:
+            asker.more(body)
+        if done:
+            asker.complete()
+
+    def _without_body(self, data: bytes) -> None:
+        """End an answer after its head; a byte more makes the connection unfit for another one."""
+        if self._pieces or not data.endswith(b"\r\n\r\n"):
+            self._sound = False
+            self._pieces = []
+        if self.state != DONE:
+            self.state = DONE
+            self._raw_parser = HttpResponseParser(self)
+
+    def _pass_by(self, asker: Asker, data: bytes) -> None:
+        """Hand bytes on without the parser: a tunnel's, or a body's whose length is known."""
+        if self.state == TUNNEL:
+            asker.more(data)
+            return
+        self._left -= len(data)
+        if self._left > 0:
+            asker.more(data)
+            return
+        if self._left < 0:
+            self._sound = False
+            data = data[: self._left]
+        self.state = DONE
+        self._raw_parser = HttpResponseParser(self)
+        self._release()
+        asker.more(data)
+        asker.complete()
+
+    def _release(self) -> None:
+        """Give the connection back before the answer goes out, so that the client's next request finds it."""
+        self.asker = None
+        if self._keep and self._sound and self.sent:
+            self.state = IDLE
+            self.answered += 1
+            self.patience = inf
+            self.touched = self.ticker.now
+            self.keeper.free(self)
+        else:
+            self.transport.abort()
+
+    def _switch(self, rest: bytes) -> None:
+        asker = self.asker
+        named = [value.lower() for name, value in self._headers if name == b"upgrade"]
+        if asker is None or self._status != 101 or named != [b"websocket"]:
+            self._fail("answer")
+            return
+        self.state = TUNNEL
+        asker.switched(self._headers, rest)
+
+    def _deliver_half(self) -> None:
+        """Hand on what came before the fault: what a client has seen of it must not depend on how packets fell."""
+        asker = self.asker
+        if asker is not None and self.state == BODY:
+            self._deliver(asker)
+        self._fail("answer")
+
+    def _fail(self, why: str) -> None:
+        asker, self.asker = self.asker, None
+        self.transport.abort()
+        if asker is not None:
+            asker.broke(why, self._heard > 0)
+
+
+def _seconds(value: bytes) -> float:
+    """Give the `timeout` of a `Keep-Alive` header, less a second for the way; no limit when it says nothing."""
+    for part in value.lower().split(b","):
+        name, _, number = part.strip().partition(b"=")
+        if name == b"timeout" and number.isdigit() and len(number) < 8:
+            return max(0.0, int(number) - 1.0)
+    return inf
+
+
+def _size(headers: list[Header]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)
