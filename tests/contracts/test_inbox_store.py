@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from mainstay.core.ids import first_id
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store, Tx
-from mainstay.store.inbox import Arrival, Stored, key_of
+from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, Arrival, Stored, key_of
+from mainstay.store.inbox_delivery import Delivery, Ending, Event
 from tests.journals import Journal
 
 AWKWARD = (b"", b"\x00\xff\x00", b"{}\n", "ä\ud7ff".encode(), b"%s :x 'q' \"d\"", b"x" * 300_000)
@@ -103,7 +105,7 @@ async def test_putting_the_same_arrivals_again_changes_nothing(store: Store) -> 
     """As after a lost connection, when nobody knows whether the first try was kept."""
     batch = [arrival("a", b"1", "x"), arrival("b", b"2", "x"), arrival("c", key=None), arrival("d", b"4")]
     first = await put(store, *batch)
-    await store.write(lambda tx: inbox_delivery.delivered(tx, "a", 101.0))
+    await settle(store, ending("a", DELIVERED, 101.0))
     again = [arrival("a", b"1", "x"), arrival("b", b"2", "x"), arrival("c", key=None), arrival("d", b"4")]
     assert await put(store, *again) == first
     assert await held(store) == ["a", "b", "c", "d"]
@@ -144,50 +146,77 @@ async def test_the_last_use_of_a_secret(store: Store) -> None:
 # --- delivery ------------------------------------------------------------------------------------------------------
 
 
-async def due(store: Store, now: float, *, in_order: bool = False) -> list[str]:
-    found = await store.read(lambda tx: inbox_delivery.due(tx, "bank", now, 10, in_order=in_order))
-    return [event.id for event in found]
+def ending(event: str, state: str, at: float, attempt: int = 1, **more: Any) -> Ending:
+    given: dict[str, Any] = {"source": "bank", "latency": 0.5, "status": None, "detail": "no"} | more
+    return Ending(event=event, state=state, at=at, attempt=attempt, **given)
+
+
+async def settle(store: Store, *endings: Ending) -> None:
+    await store.write(lambda tx: inbox_delivery.settle(tx, endings))
+
+
+async def due(store: Store, now: float) -> list[str]:
+    found = await store.read(lambda tx: inbox_delivery.due(tx, "bank", now, 10))
+    return [one.id for one in found]
+
+
+async def event_of(store: Store, id: str) -> Event:
+    event = await store.read(lambda tx: inbox_delivery.get(tx, id))
+    assert event is not None
+    return event
 
 
 async def test_what_is_due_comes_in_order(store: Store) -> None:
-    await put(store, *[arrival(f"e{i}", key=None, received_at=100.0 + i) for i in range(4)])
+    await put(store, *[arrival(f"e{i}", b"x" * i, key=None, received_at=100.0 + i) for i in range(4)])
     assert await due(store, 99.0) == []
     assert await due(store, 102.0) == ["e0", "e1", "e2"]
-    await store.write(lambda tx: inbox_delivery.later(tx, "e1", "no", 200.0))
+    await settle(store, ending("e1", QUEUED, 150.0, next_at=200.0))
     assert await due(store, 150.0) == ["e0", "e2", "e3"]
     assert await due(store, 200.0) == ["e0", "e2", "e3", "e1"]
-    assert await store.read(lambda tx: inbox_delivery.next_at(tx, "bank")) == 100.0
-    assert await store.read(lambda tx: inbox_delivery.next_at(tx, "shop")) is None
+    sizes = await store.read(lambda tx: [one.size for one in inbox_delivery.due(tx, "bank", 200.0, 10)])
+    assert sizes == [0, 2, 3, 1]
+    assert await store.read(lambda tx: inbox_delivery.next_at(tx, "bank", 0.0)) == 100.0
+    assert await store.read(lambda tx: inbox_delivery.next_at(tx, "bank", 150.0)) == 200.0
+    assert await store.read(lambda tx: inbox_delivery.next_at(tx, "shop", 0.0)) is None
 
 
-async def test_where_order_counts_nothing_overtakes_its_own_key(store: Store) -> None:
+async def test_nothing_overtakes_its_own_order_key(store: Store) -> None:
     keys = {"e0": "k", "e1": "k", "e2": "other", "e3": None, "e4": "k"}
     await put(store, *[arrival(name, key=None, order_key=key) for name, key in keys.items()])
-    assert await due(store, 100.0, in_order=True) == ["e0", "e2", "e3"]
-    await store.write(lambda tx: inbox_delivery.later(tx, "e0", "no", 500.0))
-    assert await due(store, 100.0, in_order=True) == ["e2", "e3"]
-    await store.write(lambda tx: inbox_delivery.hold(tx, "e0", "no"))
-    assert await due(store, 600.0, in_order=True) == ["e2", "e3"]
-    await store.write(lambda tx: inbox_delivery.dead(tx, "e0", "no", 100.0))
-    assert await due(store, 100.0, in_order=True) == ["e1", "e2", "e3"]
+
+    async def next_of(now: float) -> str | None:
+        found = await store.read(lambda tx: inbox_delivery.follower(tx, "bank", "k", now))
+        return None if found is None else found.id
+
+    assert (await due(store, 100.0), await next_of(100.0)) == (["e0", "e2", "e3"], "e0")
+    await settle(store, ending("e0", QUEUED, 100.0, next_at=500.0))
+    assert (await due(store, 100.0), await next_of(100.0)) == (["e2", "e3"], None)
+    await settle(store, ending("e0", DEAD, 500.0, 2))
+    assert (await due(store, 100.0), await next_of(100.0)) == (["e1", "e2", "e3"], "e1")
+    await settle(store, ending("e1", DELIVERED, 500.0))
+    assert await next_of(500.0) == "e4"
 
 
-async def test_an_event_is_done_with_once(store: Store) -> None:
+async def test_an_event_is_done_with_once_and_every_attempt_is_kept_once(store: Store) -> None:
     await put(store, arrival("a"), arrival("b", b"b"))
-
-    def deliver(tx: Tx) -> list[bool]:
-        inbox_delivery.attempted(tx, "a", 101.0, None, None, "refused")
-        inbox_delivery.attempted(tx, "a", 102.0, 0.5, 200, "OK")
-        done = [inbox_delivery.delivered(tx, "a", 102.5), inbox_delivery.delivered(tx, "a", 103.0)]
-        done += [inbox_delivery.dead(tx, "a", "x", 103.0), inbox_delivery.later(tx, "a", "x", 103.0)]
-        return [*done, inbox_delivery.dead(tx, "b", "gave up", 103.0), inbox_delivery.hold(tx, "b", None)]
-
-    assert await store.write(deliver) == [True, False, False, False, True, False]
-    event = await store.read(lambda tx: inbox_delivery.get(tx, "a"))
-    assert event is not None
+    first = [
+        ending("a", QUEUED, 101.0, latency=None, next_at=102.0),
+        ending("b", DEAD, 103.0, detail="gave up"),
+    ]
+    await settle(store, *first)
+    await settle(store, *first)  # as after a lost connection
+    assert (await event_of(store, "a")).attempts == 1
+    await settle(store, ending("a", DELIVERED, 102.5, 2, status=200, detail="OK"))
+    await settle(
+        store, ending("a", DEAD, 103.0, 3), ending("b", DELIVERED, 103.0, 2), ending("no", DEAD, 103.0)
+    )
+    event = await event_of(store, "a")
     assert (event.state, event.attempts, event.delivered_at, event.error) == ("delivered", 2, 102.5, None)
     tries = await store.read(lambda tx: inbox_delivery.attempts(tx, "a"))
-    assert [(one.n, one.status, one.detail) for one in tries] == [(1, None, "refused"), (2, 200, "OK")]
+    assert [(one.n, one.latency, one.status, one.detail) for one in tries[:2]] == [
+        (1, None, None, "no"),
+        (2, 0.5, 200, "OK"),
+    ]
     (standing,) = await store.read(inbox_delivery.stats)
     assert (standing.source, standing.state, standing.events, standing.oldest_at) == (
         "bank",
@@ -195,29 +224,65 @@ async def test_an_event_is_done_with_once(store: Store) -> None:
         1,
         100.0,
     )
+    assert await store.read(lambda tx: inbox_delivery.dead_count(tx, "bank")) == 1
+    delivery = (await store.read(inbox_delivery.deliveries))["bank"]
+    assert (delivery.state, delivery.delivered_at) == ("closed", 103.0)
 
 
-async def test_a_replay_is_an_event_of_its_own(store: Store) -> None:
+async def test_how_a_target_stands_and_what_it_was_brought(store: Store) -> None:
+    await put(store, *[arrival(f"e{i}", key=None) for i in range(5)])
+    await settle(store, ending("e0", DELIVERED, 1.0), ending("e1", DELIVERED, 2.0), ending("e2", DEAD, 3.0))
+    await store.write(lambda tx: inbox_delivery.stand(tx, "bank", "open", 4.0, "503"))
+    await settle(store, ending("e3", QUEUED, 4.0, next_at=9.0), ending("e4", DELIVERED, 5.0, source="shop"))
+    stands = await store.read(inbox_delivery.deliveries)
+    assert stands["bank"] == Delivery("bank", "open", 4.0, "503", 2, 1, 1, 2.0)
+    assert stands["shop"] == Delivery("shop", delivered=1, delivered_at=5.0)
+
+
+async def test_what_failed_by_the_targets_fault_is_due_once_it_is_well(store: Store) -> None:
+    await put(store, *[arrival(f"e{i}", key=None) for i in range(4)])
+    await settle(
+        store,
+        ending("e0", QUEUED, 110.0, status=None, next_at=9000.0),
+        ending("e1", QUEUED, 110.0, status=503, next_at=9000.0),
+        ending("e2", QUEUED, 110.0, status=422, next_at=9000.0),
+        ending("e3", QUEUED, 105.0, status=500, next_at=9000.0),
+    )
+    assert await store.write(lambda tx: inbox_delivery.hurry(tx, "bank", 108.0, 200.0)) == 2
+    assert await due(store, 200.0) == ["e0", "e1"]
+    assert await store.write(lambda tx: inbox_delivery.astray(tx, "bank", 8000.0, 300.0)) == 2
+    assert await due(store, 300.0) == ["e0", "e1", "e2", "e3"]
+
+
+async def test_a_replay_of_what_was_delivered_is_an_event_of_its_own(store: Store) -> None:
     await put(store, arrival("a", b"body", "1"))
-    await store.write(lambda tx: inbox_delivery.delivered(tx, "a", 101.0))
+    await settle(store, ending("a", DELIVERED, 101.0))
 
-    def twice(tx: Tx) -> list[bool]:
-        return [
-            inbox_delivery.replay(tx, of, new, 200.0) for of, new in (("a", "r"), ("r", "s"), ("no", "t"))
-        ]
+    def twice(tx: Tx) -> list[str | None]:
+        pairs = (("a", "r"), ("no", "t"))
+        return [inbox_delivery.replay(tx, of, new, 200.0) for of, new in pairs]
 
-    assert await store.write(twice) == [True, True, False]
-    for name in "rs":
-        event = await store.read(lambda tx, name=name: inbox_delivery.get(tx, name))  # type: ignore[misc]
-        assert event is not None
-        assert (event.body, event.replay_of, event.state, event.next_at, event.attempts) == (
-            b"body",
-            "a",
-            "queued",
-            200.0,
-            0,
-        )
+    assert await store.write(twice) == ["r", None]
+    event = await event_of(store, "r")
+    assert (event.body, event.replay_of, event.state, event.next_at) == (b"body", "a", "queued", 200.0)
+    assert (await event_of(store, "a")).state == "delivered"
+    await settle(store, ending("r", DELIVERED, 201.0))
+    assert await store.write(lambda tx: inbox_delivery.replay(tx, "r", "s", 300.0)) == "s"
+    assert (await event_of(store, "s")).replay_of == "a"
     assert await put(store, arrival("b", b"body", "1")) == [Stored("a", new=False)]
+
+
+@pytest.mark.parametrize("state", [DEAD, QUEUED])
+async def test_a_replay_of_what_was_not_delivered_keeps_its_id(store: Store, state: str) -> None:
+    await put(store, arrival("a", b"body", "1"))
+    await settle(store, ending("a", state, 101.0, next_at=9000.0 if state == QUEUED else None))
+    version = store.version("inbox")
+    assert await store.write(lambda tx: inbox_delivery.replay(tx, "a", "r", 200.0)) == "a"
+    event = await event_of(store, "a")
+    assert (event.state, event.attempts, event.next_at, event.died_at) == ("queued", 0, 200.0, None)
+    assert store.version("inbox") == version + 1
+    await settle(store, ending("a", DELIVERED, 201.0))
+    assert [one.n for one in await store.read(lambda tx: inbox_delivery.attempts(tx, "a"))] == [1, 2]
 
 
 async def test_events_are_found(store: Store) -> None:
@@ -240,8 +305,9 @@ async def test_events_are_found(store: Store) -> None:
     assert await found(part=b'"n"', limit=2) == "dc"
     assert await found(since=150.0) == "b"
     assert await found(state="dead") == ""
-    last = await store.read(lambda tx: inbox_delivery.get(tx, "b"))
-    assert last is not None
+    (line,) = await store.read(lambda tx: inbox_delivery.find(tx, source="shop"))
+    assert (line.size, line.state, line.attempts) == (8, "queued", 0)
+    last = await event_of(store, "b")
     before = await store.read(lambda tx: inbox_delivery.previous(tx, last))
     assert before is not None
     assert before.id == "a"
@@ -249,20 +315,24 @@ async def test_events_are_found(store: Store) -> None:
 
 
 async def test_what_is_old_and_done_with_is_forgotten(store: Store) -> None:
-    await put(store, *[arrival(f"e{i}", str(i).encode(), received_at=100.0 + i) for i in range(6)])
+    names = [first_id(1000.0 + i) for i in range(6)]
+    await put(store, *[arrival(name, name.encode(), received_at=1000.0 + i) for i, name in enumerate(names)])
+    await settle(
+        store, *[ending(names[i], DELIVERED, 1100.0) for i in (0, 1, 2, 5)], ending(names[3], DEAD, 1100.0)
+    )
 
-    def finish(tx: Tx) -> None:
-        for name in ("e0", "e1", "e4"):
-            inbox_delivery.attempted(tx, name, 110.0, None, None, "x")
-            inbox_delivery.delivered(tx, name, 110.0)
-        inbox_delivery.dead(tx, "e3", "x", 110.0)
+    async def prune(state: str, before: float, limit: int = 500) -> int:
+        old = await store.read(lambda tx: inbox_delivery.old(tx, "bank", state, before, limit))
+        await store.write(lambda tx: inbox_delivery.drop(tx, old))
+        return len(old)
 
-    await store.write(finish)
-    for limit, gone in ((2, 2), (2, 1), (2, 0)):
-        assert await store.write(lambda tx, n=limit: inbox_delivery.prune(tx, "bank", 104.0, n)) == gone  # type: ignore[misc]
-    assert await held(store) == ["e2", "e4", "e5"]
-    # Its key went with it: what comes now is new again.
-    assert await put(store, arrival("n", b"0", received_at=101.0)) == [Stored("n")]
+    assert [await prune(DELIVERED, 1004.5, 2) for _ in range(3)] == [2, 1, 0]
+    assert await held(store) == names[3:]
+    assert await prune(DEAD, 1003.0) == 0
+    assert await prune(DEAD, 1004.0) == 1
+    assert await held(store) == names[4:]
+    # What it was known by went with it: what comes now is new again.
+    assert await put(store, arrival("n", names[0].encode(), received_at=1001.0)) == [Stored("n")]
 
 
 @pytest.mark.parametrize("count", [0, 500])

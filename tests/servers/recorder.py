@@ -146,6 +146,7 @@ class Recorder:
         self._requests: list[Recorded] = []
         self._rules: list[Rule] = []
         self._connections: set[socket.socket] = set()
+        self.most_connections = 0
         self.port = 0
         self._server: _Server | None = None
         self.accept()
@@ -264,6 +265,7 @@ class Recorder:
     def opened(self, connection: socket.socket) -> None:
         with self._changed:
             self._connections.add(connection)
+            self.most_connections = max(self.most_connections, len(self._connections))
 
     def closed(self, connection: socket.socket) -> None:
         with self._changed:

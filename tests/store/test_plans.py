@@ -12,8 +12,11 @@ from mainstay.store.named import query
 
 OFTEN = (
     "inbox.claimed",
+    "inbox.astray",
+    "inbox.dead_count",
     "inbox.due",
-    "inbox.due_in_order",
+    "inbox.follower",
+    "inbox.hurry",
     "inbox.next_at",
     "inbox.attempted",
     "inbox.old",

@@ -23,5 +23,10 @@ def new_id(now: float) -> str:
     return _base32((stamp << 64) | int.from_bytes(os.urandom(8), "big"))
 
 
+def first_id(at: float) -> str:
+    """Give what sorts before every identifier made at `at` (seconds since 1970) or later, and after all others."""
+    return _base32(max(0, int(at * 1000)) << 80)
+
+
 def _base32(number: int) -> str:
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

@@ -1,11 +1,16 @@
 """How the delivery of webhooks stands: what is due, what came of it, what is repeated, found and forgotten."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
+from mainstay.core.ids import first_id
 from mainstay.store.base import Row, Tx
-from mainstay.store.inbox import TOPIC
+from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, TOPIC
+
+NEWS = "deliveries"
+"""The topic that is signalled when attempts were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,58 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """An event without its headers and body, for lists; `size` is the body's, in bytes."""
+
+    id: str
+    source: str
+    received_at: float
+    size: int
+    peer: str
+    user_agent: str | None
+    secret: str | None
+    sent_at: float | None
+    event_id: str | None
+    event_type: str | None
+    order_key: str | None
+    conflict_of: str | None
+    replay_of: str | None
+    state: str
+    attempts: int
+    next_at: float
+    delivered_at: float | None
+    died_at: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An event whose attempt is due; `size` is its body's, in bytes."""
+
+    id: str
+    order_key: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What came of an attempt, and what follows: the event is delivered, dead, or queued until `next_at`.
+
+    `attempt` is its number; one that has been counted already leaves the event as it is.
+    """
+
+    event: str
+    source: str
+    attempt: int
+    state: str
+    at: float
+    latency: float | None
+    status: int | None
+    detail: str
+    next_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How many events of a source are in a state (queued, held or dead), since when, and when the next is due."""
 
@@ -60,67 +117,130 @@ class Standing:
     next_at: float | None
 
 
-def due(tx: Tx, source: str, now: float, limit: int, *, in_order: bool = False) -> list[Event]:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the delivery of a source stands: `open` is a target left alone since `since`, because of `detail`.
+
+    The counts are of everything since the journal began; `retried` counts attempts that are to be repeated.
+    """
+
+    source: str
+    state: str = "closed"
+    since: float | None = None
+    detail: str = ""
+    delivered: int = 0
+    dead: int = 0
+    retried: int = 0
+    delivered_at: float | None = None
+
+
+# --- the courier's part --------------------------------------------------------------------------------------------
+
+
+def due(tx: Tx, source: str, now: float, limit: int) -> list[Due]:
     """Give events whose attempt is due, the one that has waited longest first.
 
-    With `in_order` nothing is due before what came earlier under the same order key is delivered or dead.
+    Nothing is due before what came earlier under the same order key is delivered or dead.
     """
-    name = "inbox.due_in_order" if in_order else "inbox.due"
-    return [_event(row) for row in tx.all(name, source=source, now=now, limit=limit)]
+    return [Due(**row) for row in tx.all("inbox.due", source=source, now=now, limit=limit)]
 
 
-def next_at(tx: Tx, source: str) -> float | None:
-    """Give when the next attempt of a source is due; None when nothing is queued."""
-    row = tx.one("inbox.next_at", source=source)
+def follower(tx: Tx, source: str, key: str, now: float) -> Due | None:
+    """Give the first event under an order key that is not done with, if its attempt is due."""
+    row = tx.one("inbox.follower", source=source, key=key)
+    if row is None or row["state"] != QUEUED or row["next_at"] > now:
+        return None
+    return Due(row["id"], row["order_key"], row["size"])
+
+
+def next_at(tx: Tx, source: str, now: float) -> float | None:
+    """Give when the next attempt of a source is due that is not due yet; None when there is none."""
+    row = tx.one("inbox.next_at", source=source, now=now)
     return None if row is None else row["at"]
 
 
-def attempted(tx: Tx, id: str, at: float, latency: float | None, status: int | None, detail: str) -> None:
-    """Write down what came of an attempt; `delivered`, `later` or `dead` say what follows from it."""
-    tx.run("inbox.attempted", event=id, at=at, latency=latency, status=status, detail=detail)
-    tx.run("inbox.count_attempt", event=id)
+def settle(tx: Tx, endings: Sequence[Ending]) -> None:
+    """Write down what came of attempts, and what follows. What was done with before stays as it is."""
+    rows = [asdict(ending) for ending in endings]
+    tx.many("inbox.attempted", rows)
+    for state, query in ((DELIVERED, "inbox.delivered"), (DEAD, "inbox.dead"), (QUEUED, "inbox.later")):
+        if chosen := [row for row in rows if row["state"] == state]:
+            tx.many(query, chosen)
+    counts = Counter((ending.source, ending.state) for ending in endings)
+    taken = {ending.source: ending.at for ending in endings if ending.state == DELIVERED}
+    for source in sorted({ending.source for ending in endings}):
+        tx.run(
+            "inbox.tally",
+            source=source,
+            delivered=counts[source, DELIVERED],
+            dead=counts[source, DEAD],
+            retried=counts[source, QUEUED],
+            delivered_at=taken.get(source),
+        )
+    tx.signal(NEWS)
 
 
-def attempts(tx: Tx, id: str) -> list[Attempt]:
-    """Give what came of each attempt, the first one first."""
-    return [Attempt(**row) for row in tx.all("inbox.attempts", event=id)]
+def stand(tx: Tx, source: str, state: str, since: float | None, detail: str) -> None:
+    """Say whether a target is left alone (`open`), is being looked at (`half-open`) or takes events (`closed`)."""
+    tx.run("inbox.stand", source=source, state=state, since=since, detail=detail)
+    tx.signal(NEWS)
 
 
-def delivered(tx: Tx, id: str, now: float) -> bool:
-    """The target has it; false when it was done with already."""
-    return _moved(tx, tx.run("inbox.delivered", id=id, now=now))
+def hurry(tx: Tx, source: str, since: float, now: float) -> int:
+    """The target is well again: what failed after `since` because it was not is due now. Gives how many."""
+    return tx.run("inbox.hurry", source=source, since=since, now=now)
 
 
-def later(tx: Tx, id: str, error: str | None, next_at: float) -> bool:
-    """The next attempt is at `next_at`; also lets a held event go on. False when it was done with already."""
-    return _moved(tx, tx.run("inbox.later", id=id, error=error, next_at=next_at))
+def astray(tx: Tx, source: str, far: float, now: float) -> int:
+    """Make due what a wrong clock put further off than `far`; gives how many."""
+    return tx.run("inbox.astray", source=source, far=far, now=now)
 
 
-def hold(tx: Tx, id: str, error: str | None) -> bool:
-    """Make no attempt until somebody lets it go on with `later`; false when it is not queued."""
-    return _moved(tx, tx.run("inbox.hold", id=id, error=error))
+def dead_count(tx: Tx, source: str) -> int:
+    """Give how many dead letters a source has."""
+    row = tx.one("inbox.dead_count", source=source)
+    return 0 if row is None else int(row["events"])
 
 
-def dead(tx: Tx, id: str, error: str, now: float) -> bool:
-    """It was tried often enough: a dead letter. False when it was done with already."""
-    return _moved(tx, tx.run("inbox.dead", id=id, error=error, now=now))
+def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
+    """Give events (id, source, key) in a state that were received before a moment, the oldest first."""
+    found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)
+    return [{"source": source, **row} for row in found]
 
 
-def _moved(tx: Tx, count: int) -> bool:
-    if count:
+def drop(tx: Tx, events: Sequence[Row]) -> None:
+    """Remove events (id, source, key) and what they were known by: a copy that comes after that is a new event."""
+    tx.many("inbox.unsee", [event for event in events if event["key"] is not None])
+    tx.many("inbox.drop", events)
+
+
+# --- people's part -------------------------------------------------------------------------------------------------
+
+
+def replay(tx: Tx, of: str, id: str, now: float) -> str | None:
+    """Have an event brought once more; give the id under which that happens, None when there is no such event.
+
+    What was delivered is repeated under the new `id`, so that the target takes it again. What was not keeps its own,
+    so that a target which has taken it after all can tell; its attempts begin anew.
+    """
+    if tx.run("inbox.revive", id=of, now=now):
         tx.signal(TOPIC)
-    return bool(count)
-
-
-def replay(tx: Tx, of: str, id: str, now: float) -> bool:
-    """Queue an event's bytes once more under the new `id`; false when there is no such event."""
-    return _moved(tx, tx.run("inbox.replay", of=of, id=id, now=now))
+        return of
+    if tx.run("inbox.replay", of=of, id=id, now=now):
+        tx.signal(TOPIC)
+        return id
+    return None
 
 
 def get(tx: Tx, id: str) -> Event | None:
     """Give one event."""
     row = tx.one("inbox.get", id=id)
     return None if row is None else _event(row)
+
+
+def attempts(tx: Tx, id: str) -> list[Attempt]:
+    """Give what came of each attempt, the first one first."""
+    return [Attempt(**row) for row in tx.all("inbox.attempts", event=id)]
 
 
 def find(
@@ -133,12 +253,12 @@ def find(
     since: float = 0.0,
     before: str = "",
     limit: int = 50,
-) -> list[Event]:
+) -> list[Line]:
     """Give events from the newest back, those before the id `before`; `part` is looked for in the bodies."""
     asked = {"state": state, "type": type, "part": part, "since": since, "before": before, "limit": limit}
     if source:
-        return [_event(row) for row in tx.all("inbox.find_of", source=source, **asked)]
-    return [_event(row) for row in tx.all("inbox.find", **asked)]
+        return [Line(**row) for row in tx.all("inbox.find_of", source=source, **asked)]
+    return [Line(**row) for row in tx.all("inbox.find", **asked)]
 
 
 def previous(tx: Tx, event: Event) -> Event | None:
@@ -152,20 +272,9 @@ def stats(tx: Tx) -> list[Standing]:
     return [Standing(**row) for row in tx.all("inbox.stats")]
 
 
-def prune(tx: Tx, source: str, before: float, limit: int = 500) -> int:
-    """Forget events of a source that are done with and were received before a moment; give how many, `limit` at most.
-
-    A copy that comes after that is a new event.
-    """
-    old = tx.all("inbox.old", source=source, before=before, limit=limit)
-    drop(tx, [{"source": source, **row} for row in old])
-    return len(old)
-
-
-def drop(tx: Tx, events: list[dict[str, Any]]) -> None:
-    """Remove events (id, source, key) and what they were known by."""
-    tx.many("inbox.unsee", [event for event in events if event["key"] is not None])
-    tx.many("inbox.drop", events)
+def deliveries(tx: Tx) -> dict[str, Delivery]:
+    """Give how the delivery of every source stands that was ever delivered to."""
+    return {row["source"]: Delivery(**row) for row in tx.all("inbox.deliveries")}
 
 
 def _event(row: Row) -> Event:

@@ -24,6 +24,8 @@ class Parcel:
     type: str | None = None
     key: str | None = None
     replay_of: str | None = None
+    early: bool = False
+    """It is not due yet and brought only to see whether the target is well; failing costs it no attempt."""
 
     def header(self, name: str) -> str | None:
         """Give the first value of a header, whatever the case of its name."""

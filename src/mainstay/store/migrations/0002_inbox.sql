@@ -52,6 +52,19 @@ CREATE TABLE inbox_attempt (
     PRIMARY KEY (event, n)
 );
 
+-- How the delivery of each source stands: whether its target is left alone (open), since when and why, and what it was
+-- brought so far.
+CREATE TABLE delivery (
+    source       TEXT PRIMARY KEY,
+    state        TEXT NOT NULL DEFAULT 'closed',
+    since        DOUBLE PRECISION,
+    detail       TEXT NOT NULL DEFAULT '',
+    delivered    BIGINT NOT NULL DEFAULT 0,
+    dead         BIGINT NOT NULL DEFAULT 0,
+    retried      BIGINT NOT NULL DEFAULT 0,
+    delivered_at DOUBLE PRECISION
+);
+
 -- When each secret of a source last proved an event: an old one may go when nobody uses it any more.
 CREATE TABLE secret_use (
     source  TEXT NOT NULL,

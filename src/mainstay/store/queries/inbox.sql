@@ -27,32 +27,30 @@ ON CONFLICT (source, secret) DO UPDATE SET used_at = excluded.used_at WHERE secr
 SELECT source, secret, used_at FROM secret_use ORDER BY source, secret;
 
 -- name: due
--- The events of a source whose attempt is due, the one that has waited longest first.
-SELECT * FROM inbox WHERE source = :source AND state = 'queued' AND next_at <= :now
- ORDER BY next_at, id LIMIT :limit;
-
--- name: due_in_order
--- The same where order counts: nothing is due before what came earlier under the same key is done with.
-SELECT * FROM inbox i WHERE source = :source AND state = 'queued' AND next_at <= :now
+-- The events of a source whose attempt is due, the one that has waited longest first; not yet their bodies. Nothing is
+-- due before what came earlier under the same order key is done with.
+SELECT id, order_key, length(body) AS size FROM inbox i WHERE source = :source AND state = 'queued' AND next_at <= :now
    AND (order_key IS NULL OR NOT EXISTS (
         SELECT 1 FROM inbox e WHERE e.source = i.source AND e.order_key = i.order_key
            AND e.state IN ('queued', 'held') AND e.id < i.id))
  ORDER BY next_at, id LIMIT :limit;
 
+-- name: follower
+-- The first event under an order key that is not done with.
+SELECT id, order_key, length(body) AS size, state, next_at FROM inbox
+ WHERE source = :source AND order_key = :key AND state IN ('queued', 'held') ORDER BY id LIMIT 1;
+
 -- name: next_at
--- When the next attempt of a source is due.
-SELECT min(next_at) AS at FROM inbox WHERE source = :source AND state = 'queued';
+-- When the next attempt of a source is due that is not due yet.
+SELECT min(next_at) AS at FROM inbox WHERE source = :source AND state = 'queued' AND next_at > :now;
 
 -- name: attempted
--- What came of an attempt.
+-- What came of an attempt; the same attempt is written down once.
 INSERT INTO inbox_attempt (event, n, at, latency, status, detail)
-SELECT CAST(:event AS TEXT), count(*) + 1, CAST(:at AS DOUBLE PRECISION), CAST(:latency AS DOUBLE PRECISION),
-       CAST(:status AS BIGINT), CAST(:detail AS TEXT)
-  FROM inbox_attempt WHERE event = :event;
-
--- name: count_attempt
--- One more attempt.
-UPDATE inbox SET attempts = attempts + 1 WHERE id = :event;
+SELECT i.id, (SELECT count(*) + 1 FROM inbox_attempt a WHERE a.event = i.id), CAST(:at AS DOUBLE PRECISION),
+       CAST(:latency AS DOUBLE PRECISION), CAST(:status AS BIGINT), CAST(:detail AS TEXT)
+  FROM inbox i WHERE i.id = :event
+   AND NOT EXISTS (SELECT 1 FROM inbox_attempt b WHERE b.event = i.id AND b.at = CAST(:at AS DOUBLE PRECISION));
 
 -- name: attempts
 -- What came of each attempt of an event.
@@ -60,20 +58,39 @@ SELECT n, at, latency, status, detail FROM inbox_attempt WHERE event = :event OR
 
 -- name: delivered
 -- The target has it.
-UPDATE inbox SET state = 'delivered', delivered_at = :now, error = NULL
- WHERE id = :id AND state IN ('queued', 'held');
+UPDATE inbox SET state = 'delivered', delivered_at = :at, attempts = attempts + 1, error = NULL
+ WHERE id = :event AND state IN ('queued', 'held');
 
 -- name: later
--- The next attempt is at next_at.
-UPDATE inbox SET state = 'queued', next_at = :next_at, error = :error WHERE id = :id AND state IN ('queued', 'held');
-
--- name: hold
--- No attempt until somebody lets it go on.
-UPDATE inbox SET state = 'held', error = :error WHERE id = :id AND state = 'queued';
+-- It was not taken; the next attempt is at next_at.
+UPDATE inbox SET next_at = :next_at, attempts = attempts + 1, error = :detail
+ WHERE id = :event AND state IN ('queued', 'held') AND attempts < :attempt;
 
 -- name: dead
 -- It was tried often enough.
-UPDATE inbox SET state = 'dead', died_at = :now, error = :error WHERE id = :id AND state IN ('queued', 'held');
+UPDATE inbox SET state = 'dead', died_at = :at, attempts = attempts + 1, error = :detail
+ WHERE id = :event AND state IN ('queued', 'held');
+
+-- name: revive
+-- Begin anew with what is not delivered: an attempt now, and all the attempts of a new event.
+UPDATE inbox SET state = 'queued', attempts = 0, next_at = :now, died_at = NULL
+ WHERE id = :id AND state <> 'delivered';
+
+-- name: hurry
+-- The target is well again: whatever failed because it was not is due now.
+UPDATE inbox SET next_at = :now
+ WHERE source = :source AND state = 'queued' AND next_at > :now AND EXISTS (
+       SELECT 1 FROM inbox_attempt a WHERE a.event = inbox.id AND a.at >= :since
+          AND (a.status IS NULL OR a.status >= 500 OR a.status < 300 OR a.status = 429));
+
+-- name: astray
+-- An attempt further off than any pause was set by a wrong clock: it is due now.
+UPDATE inbox SET next_at = :now WHERE source = :source AND state = 'queued' AND next_at > :far;
+
+-- name: dead_count
+-- How many dead letters a source has.
+SELECT count(*) AS events FROM inbox
+ WHERE source = :source AND state IN ('held', 'dead') AND state = 'dead';
 
 -- name: replay
 -- A repetition of an event: the same bytes under an id of its own, so that the target takes it again.
@@ -89,7 +106,9 @@ SELECT * FROM inbox WHERE id = :id;
 
 -- name: find
 -- Events from the newest back; '' means any.
-SELECT * FROM inbox
+SELECT id, source, received_at, length(body) AS size, peer, user_agent, secret, sent_at, event_id, event_type, order_key,
+       conflict_of, replay_of, state, attempts, next_at, delivered_at, died_at, error
+  FROM inbox
  WHERE (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
    AND (:before = '' OR id < :before) AND received_at >= :since
    AND (length(:part) = 0 OR instr(body, :part) > 0)
@@ -97,7 +116,9 @@ SELECT * FROM inbox
 
 -- name: find (postgres)
 -- The same, with the name that a search in bytes has there.
-SELECT * FROM inbox
+SELECT id, source, received_at, length(body) AS size, peer, user_agent, secret, sent_at, event_id, event_type, order_key,
+       conflict_of, replay_of, state, attempts, next_at, delivered_at, died_at, error
+  FROM inbox
  WHERE (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
    AND (:before = '' OR id < :before) AND received_at >= :since
    AND (length(:part::bytea) = 0 OR position(:part::bytea IN body) > 0)
@@ -105,7 +126,9 @@ SELECT * FROM inbox
 
 -- name: find_of
 -- Events of one source from the newest back; '' means any.
-SELECT * FROM inbox
+SELECT id, source, received_at, length(body) AS size, peer, user_agent, secret, sent_at, event_id, event_type, order_key,
+       conflict_of, replay_of, state, attempts, next_at, delivered_at, died_at, error
+  FROM inbox
  WHERE source = :source AND (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
    AND (:before = '' OR id < :before) AND received_at >= :since
    AND (length(:part) = 0 OR instr(body, :part) > 0)
@@ -113,7 +136,9 @@ SELECT * FROM inbox
 
 -- name: find_of (postgres)
 -- The same, with the name that a search in bytes has there.
-SELECT * FROM inbox
+SELECT id, source, received_at, length(body) AS size, peer, user_agent, secret, sent_at, event_id, event_type, order_key,
+       conflict_of, replay_of, state, attempts, next_at, delivered_at, died_at, error
+  FROM inbox
  WHERE source = :source AND (:state = '' OR state = :state) AND (:type = '' OR event_type = :type)
    AND (:before = '' OR id < :before) AND received_at >= :since
    AND (length(:part::bytea) = 0 OR position(:part::bytea IN body) > 0)
@@ -135,10 +160,8 @@ SELECT source, state, count(*), min(received_at), NULL
  ORDER BY 1, 2;
 
 -- name: old
--- What is done with and was received before a moment.
-SELECT id, key FROM inbox
- WHERE source = :source AND received_at < :before AND state IN ('delivered', 'dead')
- ORDER BY id LIMIT :limit;
+-- What is done with and older than an id.
+SELECT id, key FROM inbox WHERE source = :source AND id < :before AND state = :state ORDER BY id LIMIT :limit;
 
 -- name: unsee
 -- What an event was known by goes with it.
@@ -159,3 +182,20 @@ SELECT * FROM inbox WHERE state = 'queued' AND id <= :last ORDER BY id LIMIT :li
 -- name: spool_forget
 -- The spool keeps in mind what it has seen only as long as it holds anything.
 DELETE FROM inbox_seen WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE state = 'queued');
+
+-- name: tally
+-- Count what became of deliveries.
+INSERT INTO delivery (source, delivered, dead, retried, delivered_at)
+VALUES (:source, :delivered, :dead, :retried, :delivered_at)
+ON CONFLICT (source) DO UPDATE SET delivered = delivery.delivered + excluded.delivered,
+   dead = delivery.dead + excluded.dead, retried = delivery.retried + excluded.retried,
+   delivered_at = coalesce(excluded.delivered_at, delivery.delivered_at);
+
+-- name: stand
+-- Whether a target is left alone, since when and why.
+INSERT INTO delivery (source, state, since, detail) VALUES (:source, :state, :since, :detail)
+ON CONFLICT (source) DO UPDATE SET state = excluded.state, since = excluded.since, detail = excluded.detail;
+
+-- name: deliveries
+-- How the delivery of every source stands.
+SELECT * FROM delivery ORDER BY source;

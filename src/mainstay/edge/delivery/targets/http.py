@@ -5,6 +5,7 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
+import io
 import re
 import socket
 import ssl
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 PREFIX = "whsec_"
 MOST_BYTES = 4096
 """How much of an answer is read."""
+LARGE = 256 * 1024
+"""Bytes of a body that are sent in one piece."""
 ALWAYS = ("content-type", "content-encoding")
 """Without these the body cannot be understood."""
 OURS = frozenset(
@@ -151,7 +154,7 @@ class _Poster:
         headers = self._headers(parcel, now)
         try:
             async with self._session.post(
-                self._url, data=parcel.body, headers=headers, allow_redirects=False
+                self._url, data=_data(parcel.body), headers=headers, allow_redirects=False
             ) as answer:
                 status, wish = answer.status, retry_after(answer.headers.get("Retry-After"), now)
                 text = (
@@ -197,6 +200,11 @@ class _Poster:
                 headers["webhook-signature"] = signature(self._key, parcel.id, stamp, parcel.body)
         headers.update(self._extra)
         return headers
+
+
+def _data(body: bytes) -> bytes | io.BytesIO:
+    """Large bodies go out piece by piece, so that they do not hold up everybody else."""
+    return body if len(body) <= LARGE else io.BytesIO(body)
 
 
 def handed_on(parcel: Parcel, wanted: list[str]) -> list[tuple[str, str]]:
