@@ -15,7 +15,7 @@ from mainstay.store import incidents, outbox, results, runs
 from mainstay.store.base import Store, Tx
 from tests.incidents.scenes import Feed, all_incidents, office, owed, timeline
 
-EVERYTHING = Known({"api/http", "db/http"}, {"backup:main", "heal:api"}, {"slack", "pagerduty"})
+EVERYTHING = Known({"api/http", "db/http"}, {"backup:main", "heal:api"}, {"slack", "pagerduty"}, {"bank"})
 
 
 async def test_while_everything_is_known_nothing_changes(store: Store, clock: FakeClock) -> None:
@@ -53,11 +53,19 @@ async def test_conditions_of_removed_jobs_and_channels_end_others_stay(
     def wrong(tx: Tx, key: str) -> object:
         return desk.raise_condition(tx, key, service="x", severity=Severity.WARNING, title=key, detail="so")
 
-    for key in ("job:backup:old", "job:backup:main", "channel:fax", "config"):
+    wrong_keys = (
+        "target:shop",
+        "dead_letters:bank",
+        "job:backup:old",
+        "job:backup:main",
+        "channel:fax",
+        "config",
+    )
+    for key in wrong_keys:
         await store.write(partial(wrong, key=key))
     await store.write(lambda tx: tidy(tx, desk, EVERYTHING))
     live = await store.read(incidents.live)
-    assert sorted(incident.key for incident in live) == ["config", "job:backup:main"]
+    assert sorted(incident.key for incident in live) == ["config", "dead_letters:bank", "job:backup:main"]
 
 
 async def test_what_was_owed_to_a_renamed_channel_reaches_the_new_one_once(

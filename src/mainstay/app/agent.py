@@ -118,6 +118,8 @@ async def _work(app: App, say: Say) -> None:
         tasks.create_task(Scheduler(app.store, app.clock, app.jobs, app.config.timezone).serve())
         tasks.create_task(_watch(app))
         tasks.create_task(report(app, say))
+        if app.config.webhooks:
+            tasks.create_task(_deliver(app))
         for sender in app.senders():
             tasks.create_task(sender.run())
         for control in app.controls.values():
@@ -127,7 +129,10 @@ async def _work(app: App, say: Say) -> None:
 
 async def _watch(app: App) -> None:
     """Ask the checks while this node holds the role; with several nodes on one journal one of them does."""
-    known = Known({check for check, _, _ in app.config.checks()}, set(app.jobs), set(app.config.notify))
+    config = app.config
+    known = Known(
+        {check for check, _, _ in config.checks()}, set(app.jobs), set(config.notify), set(config.webhooks)
+    )
 
     async def ask() -> None:
         await patiently(app.store, app.clock, lambda tx: tidy(tx, app.desk, known))
@@ -135,6 +140,12 @@ async def _watch(app: App) -> None:
 
     async with Lease(app.store, app.clock, app.node, "checks") as lease:
         await lease.keep(ask)
+
+
+async def _deliver(app: App) -> None:
+    """Deliver webhooks while this node holds that role; who asks the checks is another matter."""
+    async with Lease(app.store, app.clock, app.node, "deliveries") as lease:
+        await lease.keep(app.courier().serve)
 
 
 async def _start_processes(app: App) -> list[str]:

@@ -16,6 +16,8 @@ from mainstay.core.errors import ConfigError
 from mainstay.core.incident import Severity
 from mainstay.core.job import Job
 from mainstay.core.run import Run, RunState
+from mainstay.edge.delivery.courier import Courier
+from mainstay.edge.delivery.targets import Tools as DeliveryTools
 from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPrune
 from mainstay.engine.node import Node
 from mainstay.engine.runner import RunHook, Runner
@@ -74,6 +76,11 @@ class App:
     def desk(self) -> Desk:
         """Where incidents change."""
         return self.recorder.desk
+
+    def courier(self) -> Courier:
+        """Make what delivers webhooks."""
+        tools = DeliveryTools(self.clock, Resolver(self.clock).resolve)
+        return Courier(self.store, tools, self.config.webhooks, self.desk)
 
     def senders(self) -> list[Sender]:
         """Make one sender per channel."""

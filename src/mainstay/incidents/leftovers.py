@@ -14,16 +14,19 @@ from mainstay.store.outbox import Owed
 GONE = "is not in the configuration any more"
 FOLLOWS_INCIDENTS = "heal:"
 """Jobs that are queued because of an incident; without their service there is nothing to decide about them."""
+NOUNS = {"target": "source", "dead_letters": "source"}
 A_YEAR = 366 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the configuration in force knows: check identifiers, names of jobs, names of channels."""
+    """What the configuration in force knows: check identifiers, and names of jobs, channels and sources of webhooks."""
 
     checks: Collection[str]
     jobs: Collection[str]
     channels: Collection[str]
+    sources: Collection[str] = ()
+    """Names of sources of webhooks."""
 
 
 def tidy(tx: Tx, desk: Desk, known: Known) -> None:
@@ -33,10 +36,11 @@ def tidy(tx: Tx, desk: Desk, known: Known) -> None:
     removed job or channel. A message owed to a removed channel goes to the channels that were not told otherwise.
     """
     subjects = {"check": known.checks, "job": known.jobs, "channel": known.channels}
+    subjects |= {"target": known.sources, "dead_letters": known.sources}
     for incident in incidents.live(tx):
         kind, _, name = incident.key.partition(":")
         if name and name not in subjects.get(kind, (name,)):
-            _end(tx, desk, incident, f"the {kind} {name} {GONE}")
+            _end(tx, desk, incident, f"the {NOUNS.get(kind, kind)} {name} {GONE}")
     results.forget(tx, [row["check_id"] for row in results.states(tx) if row["check_id"] not in known.checks])
     for check in incidents.suspicions(tx):
         if check not in known.checks:

@@ -77,6 +77,13 @@ async def delivering(
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def passing(clock: FakeClock, seconds: float) -> None:
+    """Let time pass a second at a time, so that what takes a few turns of the event loop is not run past."""
+    for _ in range(int(seconds)):
+        await clock.advance(1.0)
+    await clock.advance(seconds - int(seconds))
+
+
 async def event_of(store: Store, one: str) -> Event:
     """One event."""
     event = await store.read(lambda tx: inbox_delivery.get(tx, one))
