@@ -197,6 +197,18 @@ async def test_nothing_overtakes_its_own_order_key(store: Store) -> None:
     assert await next_of(500.0) == "e4"
 
 
+async def test_what_is_held_holds_up_its_key_until_it_is_replayed(store: Store) -> None:
+    await put(store, *[arrival(f"e{i}", key=None, order_key="k") for i in range(2)])
+
+    def hold(tx: Tx) -> list[bool]:
+        return [inbox_delivery.hold(tx, "e0", "why"), inbox_delivery.hold(tx, "e0", "why")]
+
+    assert await store.write(hold) == [True, False]
+    assert await due(store, 100.0) == []
+    assert await store.write(lambda tx: inbox_delivery.replay(tx, "e0", "r", 100.0)) == "e0"
+    assert await due(store, 100.0) == ["e0"]
+
+
 async def test_an_event_is_done_with_once_and_every_attempt_is_kept_once(store: Store) -> None:
     await put(store, arrival("a"), arrival("b", b"b"))
     first = [

@@ -202,6 +202,14 @@ def dead_count(tx: Tx, source: str) -> int:
     return 0 if row is None else int(row["events"])
 
 
+def hold(tx: Tx, id: str, error: str | None) -> bool:
+    """Make no attempt until somebody has it replayed; false when it is not queued."""
+    held = tx.run("inbox.hold", id=id, error=error)
+    if held:
+        tx.signal(TOPIC)
+    return bool(held)
+
+
 def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
     """Give events (id, source, key) in a state that were received before a moment, the oldest first."""
     found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)

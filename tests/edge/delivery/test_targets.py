@@ -279,6 +279,12 @@ async def test_what_an_exit_code_means(code: str, outcome: Outcome) -> None:
     assert await bring(python(code), parcel(body=b"x" * 1_000_000)) == outcome
 
 
+async def test_a_command_inherits_none_of_our_own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINSTAY_HOOK", SECRET)
+    outcome = await bring(python("import os; print(os.environ.get('MAINSTAY_HOOK', 'nothing'))"))
+    assert outcome.detail == "nothing"
+
+
 async def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     code = (

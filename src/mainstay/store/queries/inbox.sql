@@ -71,6 +71,10 @@ UPDATE inbox SET next_at = :next_at, attempts = attempts + 1, error = :detail
 UPDATE inbox SET state = 'dead', died_at = :at, attempts = attempts + 1, error = :detail
  WHERE id = :event AND state IN ('queued', 'held');
 
+-- name: hold
+-- No attempt until somebody lets it go on.
+UPDATE inbox SET state = 'held', error = :error WHERE id = :id AND state = 'queued';
+
 -- name: revive
 -- Begin anew with what is not delivered: an attempt now, and all the attempts of a new event.
 UPDATE inbox SET state = 'queued', attempts = 0, next_at = :now, died_at = NULL

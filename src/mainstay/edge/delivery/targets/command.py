@@ -16,6 +16,7 @@ from mainstay.core.secret import Secret, redact
 from mainstay.core.units import format_duration
 from mainstay.edge.delivery.parcel import End, Outcome, Parcel
 from mainstay.edge.delivery.targets.base import Deliver, Target, Tools, clip, iso
+from mainstay.ports.environment import inherited
 
 MOST = 16 * 1024
 """How much of its output is kept."""
@@ -39,7 +40,7 @@ class CommandTarget(Target, type="command", shorthand="command"):
     directory: Path | None = Field(default=None, strict=False)
     """Working directory; mainstay's own when left out."""
     env: dict[str, str | Secret] = {}
-    """Environment variables besides the inherited ones."""
+    """Environment variables besides the inherited ones; mainstay's own (`MAINSTAY_*`) are not inherited."""
 
     def place(self) -> str:
         return Path(self.command[0]).name
@@ -86,7 +87,7 @@ def environment(target: CommandTarget, parcel: Parcel) -> Mapping[str, str]:
         "MAINSTAY_REPLAY_OF": parcel.replay_of or "",
         "MAINSTAY_HEADERS": json.dumps(parcel.headers, ensure_ascii=True),
     }
-    return {**os.environ, **own, **{name: value.replace("\0", "") for name, value in known.items()}}
+    return {**inherited(), **own, **{name: value.replace("\0", "") for name, value in known.items()}}
 
 
 async def _talk(process: Process, body: bytes) -> str:
