@@ -66,7 +66,9 @@ def test_a_signed_event_reaches_the_edge(sources: Company, recorder: Recorder, c
     (request,) = recorder.to("/bank")
     assert judged(sources, request, now) == Verified("bank_old")
     assert request.headers["content-type"] == "application/json"
-    assert json.loads(request.body) == {"test": True}
+    assert list(json.loads(request.body)) == ["test"]
+    assert cli("webhook", "send", "bank").code == 0
+    assert recorder.to("/bank")[1].body != request.body
 
 
 def test_another_secret_signs(sources: Company, recorder: Recorder, cli: Cli, now: float) -> None:

@@ -221,6 +221,20 @@ def test_what_we_send_for_a_test_we_take(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
+def test_two_test_events_are_not_taken_for_copies(name: str) -> None:
+    vendor = VENDORS.get(name)
+    scheme = scheme_of(name) if vendor else Scheme.registry[name]()
+    if vendor and vendor.keys:
+        pytest.skip("only the vendor can sign")
+    secret, known_by = (vendor.configured()[1] if vendor else Secret("unused", "unused")), set()
+    for id in ("test_1", "test_2"):  # noqa: A001 -- what everybody calls it
+        sent = scheme.outgoing(Sending(URL, scheme.example(id, None, NOW), id=id), secret, NOW)
+        request = delivery(Sent(dict(sent.headers), sent.body, sent.url))
+        known_by.add(scheme.event_id(request) or sent.body)
+    assert len(known_by) == 2
+
+
+@pytest.mark.parametrize("name", TYPES)
 def test_it_is_configured_by_its_name(name: str) -> None:
     options = VENDORS[name].options if name in VENDORS else {}
     adapter: TypeAdapter[Scheme] = TypeAdapter(Annotated[Scheme, Tagged(Scheme)])

@@ -192,8 +192,8 @@ class Scheme(Plugin, kind="scheme"):
         return [(name, value) for name, value in pairs if name and value]
 
     def example(self, id: str, type: str | None, now: float) -> bytes:
-        """Make the body of a test event: what the vendor's would have in it that is looked at here."""
-        body: dict[str, Any] = {"test": True}
+        """Make the body of a test event: never the same, with what the vendor's would have that is looked at here."""
+        body: dict[str, Any] = {"test": id}
         for path, value in ((self.id_path, id), (self.type_path, type)):
             inner = body
             for key in path[:-1]:
