@@ -14,7 +14,11 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 
-class Conflict(JournalError):
+class Rejected(JournalError):
+    """The journal is well, but will not have this."""
+
+
+class Conflict(Rejected):
     """A row breaks a unique or a foreign key.
 
     Its unit is undone, even if it catches this: a query that wants to go on says ON CONFLICT.

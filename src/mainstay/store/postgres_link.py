@@ -19,7 +19,7 @@ from psycopg.types.string import StrDumper
 
 from mainstay.core.errors import JournalError
 from mainstay.core.secret import ESCAPES, torn
-from mainstay.store.base import Conflict, OutcomeUnknown, Row, Unit
+from mainstay.store.base import Conflict, OutcomeUnknown, Rejected, Row, Unit
 from mainstay.store.named import query
 from mainstay.store.writer import Again, Broken
 
@@ -203,7 +203,7 @@ class PostgresTx:
         elif (error.sqlstate or "").startswith("53") or error.sqlstate == "55P03":
             fault = Broken(told(error, self.place))
         else:
-            kind = Conflict if isinstance(error, psycopg.IntegrityError) else JournalError
+            kind = Conflict if isinstance(error, psycopg.IntegrityError) else Rejected
             fault = kind(f"the journal refused {name}: {str(error).strip().splitlines()[0]}")
         if self.failed is None or isinstance(fault, Again | Broken):
             self.failed = fault

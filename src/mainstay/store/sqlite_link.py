@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mainstay.core.errors import JournalError
-from mainstay.store.base import Conflict, Row, Unit
+from mainstay.store.base import Conflict, Rejected, Row, Unit
 from mainstay.store.named import Query, query
 from mainstay.store.writer import Again, Broken
 
@@ -208,7 +208,7 @@ class SqliteTx:
     def _fault(self, error: sqlite3.Error, name: str) -> Exception:
         if fatal(error):
             return self._broken(error)
-        kind = Conflict if isinstance(error, sqlite3.IntegrityError) else JournalError
+        kind = Conflict if isinstance(error, sqlite3.IntegrityError) else Rejected
         refused = kind(f"the journal refused {name}: {error}")
         self.failed = self.failed or refused
         return refused

@@ -18,10 +18,10 @@ from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.slack import Slack
 from mainstay.ports.clock import FakeClock
-from mainstay.store import inbox, inbox_delivery
-from mainstay.store.base import Tx
+from mainstay.store import inbox
 from mainstay.store.inbox_delivery import Event
 from tests.edge.inbox.house import BY_ID, SECRETS, House, house, sources
+from tests.edge.inbox.ledger import everything
 from tests.edge.inbox.sender import OLD, SECRET, Sender, request, signature
 from tests.helpers import aeventually
 from tests.journals import Journal, sqlite_journal
@@ -61,13 +61,8 @@ def with_source(journal: Journal, tmp_path: Path, **options: Any) -> AbstractAsy
 
 async def events(journal: Journal) -> list[Event]:
     """Everything that was kept, the first one first."""
-
-    def read(tx: Tx) -> list[Event]:
-        found = [inbox_delivery.get(tx, line.id) for line in inbox_delivery.find(tx, limit=1000)]
-        return [event for event in found if event is not None][::-1]
-
     async with journal.opened() as store:
-        return await store.read(read)
+        return await store.read(everything)
 
 
 async def test_an_event_is_queued_and_its_id_names_it(edge: House, journal: Journal) -> None:

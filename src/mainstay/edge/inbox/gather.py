@@ -32,8 +32,8 @@ USES_EVERY = 10.0
 class Keeper(Protocol):
     """Where events are kept."""
 
-    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
-        """Put events on disk. Raises `JournalError` when that is not certain."""
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+        """Put events on disk; None for those that cannot be. Raises `JournalError` when nothing is certain."""
         ...
 
 

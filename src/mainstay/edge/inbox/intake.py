@@ -42,7 +42,7 @@ class Intake:
     """Answers the requests of senders. `tally` counts answers by source and outcome."""
 
     def __init__(self, sources: Mapping[str, IntakeSettings], gather: Gather, clock: Clock) -> None:
-        self._gather = gather
+        self.gather = gather
         self._clock = clock
         self._sources: dict[bytes, Source] = {}
         self.tally: Counter[tuple[str, str]] = Counter()
@@ -56,12 +56,12 @@ class Intake:
     @property
     def unsaved_bytes(self) -> int:
         """Bytes in memory that are not on disk: events that wait, and bodies that are being received."""
-        return self._gather.bytes
+        return self.gather.bytes
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is taken in now; None when all is well."""
-        return self._gather.trouble
+        return self.gather.trouble
 
     def window(self, source: str) -> float:
         """Give the seconds for which copies of a source's events are known."""
@@ -81,7 +81,7 @@ class Intake:
             self._say(exchange, source.name, "method", 405, NOT_THIS_WAY, (*JSON, (b"allow", allowed)))
         elif head.length is not None and head.length > source.max_body:
             self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
-        elif not self._gather.has_room(head.length or 0):
+        elif not self.gather.has_room(head.length or 0):
             self.busy(source, exchange)
         else:
             exchange.receive(Body(self, source, exchange))
@@ -103,11 +103,11 @@ class Intake:
             self._say(exchange, source.name, "unproven", 401, NOT_PROVEN)
         elif source.malformed(request):
             self._say(exchange, source.name, "malformed", 400, NOT_JSON)
-        elif not self._gather.has_room(len(body)):
+        elif not self.gather.has_room(len(body)):
             self.busy(source, exchange)
         else:
             arrival = source.arrival(request, verdict, now, new_id(now))
-            self._gather.put(arrival, partial(self._stored, source, exchange))
+            self.gather.put(arrival, partial(self._stored, source, exchange))
 
     def _stored(self, source: Source, exchange: Exchange, stored: Stored | None) -> None:
         if stored is None:
@@ -154,7 +154,7 @@ class Intake:
 
     def reserve(self, size: int) -> bool:
         """Count bytes that are being received (a negative size gives them back); false when there are too many."""
-        return self._gather.reserve(size)
+        return self.gather.reserve(size)
 
 
 class Body:

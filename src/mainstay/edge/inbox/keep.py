@@ -11,7 +11,7 @@ from mainstay.edge.inbox.gather import Uses
 from mainstay.edge.inbox.spool import Spool
 from mainstay.ports.clock import Clock
 from mainstay.store import inbox
-from mainstay.store.base import Store, Tx
+from mainstay.store.base import Rejected, Store, Tx
 from mainstay.store.inbox import Arrival, Stored
 
 log = logging.getLogger(__name__)
@@ -34,15 +34,29 @@ def put(tx: Tx, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
     return inbox.put_many(tx, arrivals)
 
 
+async def put_each(store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+    """Write a batch; when the journal will not have it, one event at a time. None for those that it will not have.
+
+    Raises `JournalError` when the journal is not well.
+    """
+    try:
+        return [*await store.write(partial(put, arrivals=arrivals, uses=uses))]
+    except Rejected as fault:
+        if len(arrivals) < 2:
+            log.error("the webhook %s is not kept: %s", "".join(one.id for one in arrivals), fault)
+            return [None] * len(arrivals)
+    return [(await put_each(store, [arrival], {}))[0] for arrival in arrivals]
+
+
 class JournalKeeper:
     """Keeps events in the journal alone: a file on this machine is there or nothing is."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
-        """Put events on disk. Raises `JournalError` when that is not certain."""
-        return await self._store.write(partial(put, arrivals=arrivals, uses=uses))
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+        """Put events on disk; None for those that cannot be. Raises `JournalError` when nothing is certain."""
+        return await put_each(self._store, arrivals, uses)
 
 
 class SpoolingKeeper:
@@ -62,7 +76,7 @@ class SpoolingKeeper:
         self._store: Store | None = None
         self._uses: dict[tuple[str, str], float] = {}
         self._turn = asyncio.Lock()
-        self._abandoned: set[asyncio.Future[list[Stored]]] = set()
+        self._abandoned: set[asyncio.Future[list[Stored | None]]] = set()
         self._draining: asyncio.Task[None] | None = None
         self.spooled = 0
         """Events that the spool took since the start."""
@@ -75,8 +89,8 @@ class SpoolingKeeper:
         """Whether the spool stands in for the journal."""
         return self._draining is not None
 
-    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored]:
-        """Put events on disk. Raises `JournalError` when that is not certain."""
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+        """Put events on disk; None for those that cannot be. Raises `JournalError` when nothing is certain."""
         if not self.away and self._store is not None:
             stored = await self._try(self._store, arrivals, uses)
             if stored is not None:
@@ -85,14 +99,13 @@ class SpoolingKeeper:
         self._uses |= uses
         async with self._turn:
             if self.away:
-                stored = await self._spool.put(arrivals)
                 self.spooled += len(arrivals)
-                return stored
+                return [*await self._spool.put(arrivals)]
         return await self.keep(arrivals, uses)
 
-    async def _try(self, store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored] | None:
+    async def _try(self, store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None] | None:
         """Write to the journal; None when it refuses or takes too long. What takes too long may still be written."""
-        writing = asyncio.ensure_future(store.write(partial(put, arrivals=arrivals, uses=uses)))
+        writing = asyncio.ensure_future(put_each(store, arrivals, uses))
         await asyncio.wait([writing], timeout=PATIENCE)
         if not writing.done():
             self._abandoned.add(writing)
@@ -105,7 +118,7 @@ class SpoolingKeeper:
             log.error("the spool takes over: %s", fault)
             return None
 
-    def _forget(self, writing: "asyncio.Future[list[Stored]]") -> None:
+    def _forget(self, writing: "asyncio.Future[list[Stored | None]]") -> None:
         self._abandoned.discard(writing)
         if not writing.cancelled():
             writing.exception()  # it was in the spool before this came out
@@ -149,31 +162,16 @@ class SpoolingKeeper:
     async def _bring(self, store: Store, waiting: list[Arrival]) -> None:
         uses, self._uses = self._uses, {}
         try:
-            await store.write(partial(put, arrivals=waiting, uses=uses))
+            stored = await put_each(store, waiting, uses)
         except JournalError:
             self._uses = uses | self._uses
-            if len(waiting) < 2:
-                raise
-            waiting = await self._one_by_one(store, waiting)
-        await self._spool.drop(waiting)
-        self.drained += len(waiting)
-
-    async def _one_by_one(self, store: Store, waiting: list[Arrival]) -> list[Arrival]:
-        """Let no single event that the journal will not have hold back all the others. Raises when it has none."""
-        gone: list[Arrival] = []
-        refused: list[tuple[Arrival, JournalError]] = []
-        for arrival in waiting:
-            try:
-                await store.write(partial(put, arrivals=[arrival], uses={}))
-                gone.append(arrival)
-            except JournalError as fault:
-                refused.append((arrival, fault))
-                if not gone:
-                    raise
-        for arrival, why in refused:
-            log.error("the webhook %s stays in the spool: %s", arrival.id, why)
-            await self._spool.set_aside(arrival, str(why))
-        return gone
+            raise
+        gone = [arrival for arrival, one in zip(waiting, stored, strict=True) if one is not None]
+        await self._spool.drop(gone)
+        self.drained += len(gone)
+        for arrival, one in zip(waiting, stored, strict=True):
+            if one is None:
+                await self._spool.set_aside(arrival, "the journal will not have it")
 
     async def settled(self, timeout: float) -> None:
         """Wait until the journal has taken over, `timeout` seconds at most."""

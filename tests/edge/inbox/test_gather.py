@@ -1,0 +1,179 @@
+"""Group commit: one write for all that arrive during the one before, bounded, and honest when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mainstay.core.errors import JournalError
+from mainstay.edge.http.server import Server
+from mainstay.edge.inbox.gather import PAUSE, Gather, Uses
+from mainstay.edge.inbox.intake import Intake
+from mainstay.edge.inbox.keep import JournalKeeper
+from mainstay.ports.clock import FakeClock, SystemClock
+from mainstay.store import inbox, inbox_delivery
+from mainstay.store.base import Store
+from mainstay.store.inbox import Arrival, Stored
+from tests.edge.inbox.house import House, listening, sources
+from tests.edge.inbox.sender import Answer
+from tests.helpers import aeventually
+from tests.journals import Journal, sqlite_journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return sqlite_journal(tmp_path)
+
+
+@asynccontextmanager
+async def bounded(store: Store, most: int, most_bytes: int = 2**30) -> AsyncIterator[House]:
+    """An edge that holds little in memory."""
+    gather = Gather(JournalKeeper(store), SystemClock(), most, most_bytes)
+    intake = Intake(sources(), gather, SystemClock())
+    server = Server(intake, SystemClock())
+    with listening() as on:
+        await server.listen(on)
+        made = House(intake, server, on.getsockname()[1])
+        yield made
+        for sender in made.senders:
+            sender.close()
+        await server.close()
+    await gather.close()
+
+
+def locked(path: Path) -> closing[sqlite3.Connection]:
+    """A stranger who keeps the journal from being written."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return closing(connection)
+
+
+async def storm(edge: House, count: int, size: int = 10) -> list[asyncio.Task[Answer]]:
+    """Send from so many senders at once; gives their answers, which may not be there yet."""
+    sent = [
+        asyncio.create_task(edge.sender().send(b"%d" % number * size, ("X-Event-Id", str(number))))
+        for number in range(count)
+    ]
+    await asyncio.sleep(0)
+    return sent
+
+
+def answered(sent: list[asyncio.Task[Answer]]) -> list[int]:
+    return [task.result().status for task in sent if task.done()]
+
+
+async def test_what_arrives_during_a_write_shares_the_next(store: Store) -> None:
+    async with bounded(store, 1000) as edge:
+        assert [task.status for task in await asyncio.gather(*await storm(edge, 200))] == [202] * 200
+        gather = edge.intake.gather
+    assert gather.events == 200
+    assert gather.writes < 100
+    assert gather.bytes == 0
+
+
+async def test_when_the_writer_stands_still_the_rest_is_told_to_come_again(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Nothing that was not written is acknowledged, and what waits is bounded."""
+    async with journal.opened() as store, bounded(store, 50) as edge:
+        with locked(tmp_path / "journal.db"):
+            sent = await storm(edge, 200)
+            assert await aeventually(lambda: len(answered(sent)) == 150)
+            assert answered(sent) == [503] * 150
+            refused = next(task.result() for task in sent if task.done())
+            assert (refused.headers["retry-after"], refused.json["status"]) == ("5", "refused")
+        given = [task.status for task in await asyncio.gather(*sent)]
+        assert sorted(given) == [202] * 50 + [503] * 150
+        kept = await store.read(lambda tx: inbox_delivery.find(tx, limit=1000))
+    assert {event.id for event in kept} == {task.result().id for task in sent if task.result().status == 202}
+
+
+async def test_what_waits_is_bounded_in_bytes_too(journal: Journal, tmp_path: Path) -> None:
+    async with journal.opened() as store, bounded(store, 10_000, 2**20) as edge:
+        with locked(tmp_path / "journal.db"):
+            sent = await storm(edge, 40, 50_000)
+            assert await aeventually(lambda: len(answered(sent)) >= 20)
+            assert set(answered(sent)) == {503}
+            assert edge.intake.unsaved_bytes <= 2**20 + 40 * 4096
+        given = [task.status for task in await asyncio.gather(*sent)]
+        assert {202, 503} == set(given)
+        assert edge.intake.unsaved_bytes == 0
+
+
+# --- a journal that fails ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Moody:
+    """A keeper that fails when it is told to."""
+
+    fault: Exception | None = None
+    batches: int = 0
+    uses: tuple[Uses, ...] = ()
+
+    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+        self.batches += 1
+        if self.fault is not None:
+            raise self.fault
+        self.uses = (*self.uses, uses)
+        return [Stored(arrival.id) for arrival in arrivals]
+
+
+def arrival(number: int) -> Arrival:
+    return Arrival(f"e{number}", "bank", 100.0 + number, "[]", b"body", "", "127.0.0.1", secret="new")
+
+
+async def put(gather: Gather, *numbers: int) -> list[Stored | None]:
+    """Put events in at once; gives what became of them."""
+    made: list[asyncio.Future[Stored | None]] = []
+    for number in numbers:
+        made.append(asyncio.get_running_loop().create_future())
+        gather.put(arrival(number), made[-1].set_result)
+    return await asyncio.gather(*made)
+
+
+@pytest.mark.parametrize("fault", [JournalError("the disk refused"), ValueError("a mistake of ours")])
+async def test_a_write_that_failed_is_never_repeated_and_nothing_waits_behind_it(
+    clock: FakeClock, fault: Exception
+) -> None:
+    keeper = Moody(fault)
+    gather = Gather(keeper, clock)
+    assert await put(gather, 1, 2, 3) == [None] * 3
+    assert keeper.batches == 1
+    assert (bool(gather.trouble), gather.has_room(0)) == (True, False)
+    keeper.fault = None
+    await clock.advance(PAUSE)
+    assert gather.has_room(0)
+    assert await put(gather, 4) == [Stored("e4")]
+    assert (gather.trouble, gather.bytes) == (None, 0)
+    await gather.close()
+
+
+async def test_the_use_of_secrets_is_written_now_and_then_and_not_lost(clock: FakeClock) -> None:
+    keeper = Moody()
+    gather = Gather(keeper, clock)
+    for number in range(5):
+        await put(gather, number)
+    keeper.fault = JournalError("away")
+    await clock.advance(20)
+    await put(gather, 5)
+    keeper.fault = None
+    await clock.advance(20)
+    await put(gather, 6)
+    await put(gather, 7)
+    await gather.close()
+    written = [uses[("bank", "new")] for uses in keeper.uses if uses]
+    assert written == [100.0, 106.0, 107.0]
+
+
+async def test_their_use_gets_into_the_journal(store: Store, clock: FakeClock) -> None:
+    gather = Gather(JournalKeeper(store), clock)
+    await put(gather, 1)
+    await gather.close()
+    assert await store.read(inbox.uses) == {("bank", "new"): 101.0}

@@ -1,0 +1,160 @@
+"""While a journal on a server is away the spool takes events in; afterwards they are brought over, each one once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mainstay.ports.clock import SystemClock
+from mainstay.store import inbox
+from mainstay.store.inbox_delivery import Event
+from mainstay.store.sqlite import open_sqlite
+from tests.edge.inbox.house import House, house
+from tests.edge.inbox.ledger import Ledger, compare, everything
+from tests.edge.inbox.sender import Answer
+from tests.helpers import aeventually
+from tests.journals import Journal, postgres_url
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture
+def journal(postgres: PostgresServer) -> Iterator[Journal]:
+    for url in postgres_url(postgres):
+        yield Journal(url, "postgres", server=postgres)
+        if not postgres.engine.alive():
+            postgres.start()
+
+
+async def send(edge: House, name: str, body: bytes = b"{}") -> Answer:
+    return await edge.sender().send(body, ("X-Event-Id", name))
+
+
+async def in_journal(journal: Journal, count: int) -> list[Event]:
+    """The events in the journal, once there are so many."""
+    async with journal.opened() as store:
+
+        async def enough() -> bool:
+            return len(await store.read(everything)) >= count
+
+        assert await aeventually(enough, 30)
+        return await store.read(everything)
+
+
+async def in_spool(directory: Path) -> list[Event]:
+    store = await open_sqlite(directory / "spool.db", SystemClock())
+    found = await store.read(everything)
+    await store.close()
+    return found
+
+
+async def test_while_all_is_well_the_spool_stays_empty(journal: Journal, tmp_path: Path) -> None:
+    async with house(journal.url, tmp_path) as edge:
+        answer = await send(edge, "a")
+        assert [event.id for event in await in_journal(journal, 1)] == [answer.id]
+        assert await in_spool(tmp_path) == []
+
+
+async def test_what_came_while_the_server_was_away_is_brought_over_in_order(
+    journal: Journal, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    async with house(journal.url, tmp_path) as edge:
+        given = [await send(edge, "before")]
+        postgres.kill()
+        given += [await send(edge, f"away{number}", b"%d" % number) for number in range(20)]
+        assert [answer.status for answer in given] == [202] * 21
+        copy, other = await send(edge, "away3", b"3"), await send(edge, "before", b"other")
+        assert (copy.status, copy.id, other.status) == (200, given[4].id, 202)
+        assert len(await in_spool(tmp_path)) == 21
+        postgres.start()
+        found = await in_journal(journal, 22)
+        assert [event.id for event in found] == [*(answer.id for answer in given), other.id]
+        assert (found[-1].conflict_of, found[-1].event_id, found[-1].body) == (
+            given[0].id,
+            "before",
+            b"other",
+        )
+        assert await aeventually(lambda: _empty(tmp_path))
+    async with journal.opened() as store:
+        assert ("bank", "new") in await store.read(inbox.uses)
+
+
+async def _empty(directory: Path) -> bool:
+    return await in_spool(directory) == []
+
+
+async def test_a_copy_of_what_the_journal_has_is_dropped_on_the_way(
+    journal: Journal, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    async with house(journal.url, tmp_path) as edge:
+        first = await send(edge, "a")
+        postgres.kill()
+        assert (await send(edge, "a")).status == 202  # nobody can know it yet
+        last = await send(edge, "b")
+        postgres.start()
+        assert [event.id for event in await in_journal(journal, 2)] == [first.id, last.id]
+        assert await aeventually(lambda: _empty(tmp_path))
+        assert (await send(edge, "a")).id == first.id
+
+
+async def test_a_start_without_the_server_takes_events_in(
+    journal: Journal, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what an edge leaves in the spool the next one brings over."""
+    monkeypatch.setattr("mainstay.edge.inbox.open.FIRST_LOOK", 0.05)
+    postgres.kill()
+    async with house(journal.url, tmp_path) as edge:
+        first = await send(edge, "a")
+    assert [event.id for event in await in_spool(tmp_path)] == [first.id]
+    postgres.start()
+    async with house(journal.url, tmp_path) as edge:
+        second = await send(edge, "b", b"2")
+        assert [event.id for event in await in_journal(journal, 2)] == [first.id, second.id]
+
+
+async def test_one_event_that_the_journal_will_not_have_holds_back_no_other(
+    journal: Journal, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    with postgres.connect(journal.url.rpartition("/")[2]) as connection:
+        connection.execute("ALTER TABLE mainstay.inbox ADD CONSTRAINT odd CHECK (event_id <> 'poison')")
+
+    async def three(edge: House, *names: str) -> list[int]:
+        sent = [send(edge, name, name.encode()) for name in (names[0], "poison", names[1])]
+        return [answer.status for answer in await asyncio.gather(*sent)]
+
+    async with house(journal.url, tmp_path) as edge:
+        assert await three(edge, "a", "b") == [202, 503, 202]
+        postgres.kill()
+        assert await three(edge, "c", "d") == [202] * 3
+        postgres.start()
+        found = await in_journal(journal, 4)
+        assert {event.event_id for event in found} == set("abcd")
+        assert await aeventually(lambda: _only_poison(tmp_path))
+        assert (await send(edge, "e")).status == 202
+        assert len(await in_journal(journal, 5)) == 5
+
+
+async def _only_poison(directory: Path) -> bool:
+    return [(event.event_id, event.state) for event in await in_spool(directory)] == [("poison", "held")]
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_killed_under_load_loses_and_doubles_nothing(
+    journal: Journal, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Two edges of one machine share the spool; writes whose end nobody knows are part of it."""
+    async with house(journal.url, tmp_path) as one, house(journal.url, tmp_path) as two:
+        ledger = Ledger([one.port, two.port])
+        for _ in range(3):
+            await ledger.more(300)
+            postgres.kill()
+            await ledger.more(300)
+            postgres.start()
+        await ledger.more(100)
+        await ledger.end()
+        assert await aeventually(lambda: _empty(tmp_path), 30)
+    async with journal.opened() as store:
+        await compare(store, ledger)
+    assert len(ledger.acknowledged) >= 1900
