@@ -14,7 +14,8 @@ from mainstay.core.units import Duration
 class Keep(Settings):
     """How many backups are kept: the newest of so many days, weeks, months and years that have one.
 
-    Days without a backup do not count, so a pause or a wrong clock costs nothing.
+    Days without a backup do not count, so a pause or a wrong clock costs nothing. Nothing younger than two days is
+    deleted, nor the last proven one and what is newer; one that failed its proof is kept for a week, to be looked at.
     """
 
     daily: int = Field(default=30, ge=0)
