@@ -313,6 +313,28 @@ async def test_what_cannot_start_says_why(tmp_path: Path, options: dict[str, obj
         await control.start()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"command": ["no-such-program"]}, "there is no program no-such-program"),
+        ({"command": ["bin/none"]}, "there is no program bin/none"),
+        ({"command": [sys.executable], "directory": Path("gone")}, "there is no directory"),
+        ({"command": [sys.executable], "user": "nobody-has-this-name"}, "there is no account"),
+    ],
+)
+async def test_what_stands_in_its_way_is_seen_before_it_is_tried(
+    tmp_path: Path, options: dict[str, object], words: str
+) -> None:
+    control = control_for("api", Process(**options), tmp_path / "state", tmp_path)  # type: ignore[arg-type]
+    state = await control.state()
+    assert state.state is Standing.STOPPED
+    assert state.detail.startswith(f"not running, and cannot be started: {words}")
+
+
+async def test_what_could_be_started_only_does_not_run(make: Callable[..., ProcessControl]) -> None:
+    assert (await make().state()).detail == "not running"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 async def test_root_steps_down_to_the_user(tmp_path: Path) -> None:
     script = "id -u; id -G; echo $USER ready; exec sleep 600"

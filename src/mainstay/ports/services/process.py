@@ -66,7 +66,9 @@ class ProcessControl:
         record = self._read()
         pid = await asyncio.to_thread(self._find, record)
         if pid is None:
+            hindrance = None if record.held else await asyncio.to_thread(self._hindrance)
             detail = "stopped on purpose" if record.held else "not running"
+            detail += f", and cannot be started: {hindrance}" if hindrance else ""
             return ServiceState(Standing.STOPPED, detail, held=record.held)
         return ServiceState(Standing.RUNNING, f"process {pid}", record.started_at, pid)
 
@@ -136,6 +138,19 @@ class ProcessControl:
             if self.log.stat().st_size > cap:
                 shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
                 os.truncate(self.log, 0)
+
+    def _hindrance(self) -> str | None:
+        """Say what stands in the way of starting it, as far as that can be seen without trying."""
+        program = self.process.command[0]
+        if self.process.user is not None:
+            try:
+                _account(self.process.user, self.name)
+            except ServiceError:
+                return f"there is no account {self.process.user}"
+        if not self.directory.is_dir():
+            return f"there is no directory {self.directory}"
+        found = self.directory / program if "/" in program else _on_path(program, self._environment())
+        return None if found is not None and found.exists() else f"there is no program {program}"
 
     def _find(self, record: Record) -> int | None:
         if record.pid is not None and record.identity == procs.identity(record.pid) is not None:
@@ -261,6 +276,11 @@ def _signal(known: Mapping[int, str | None], sign: signal.Signals) -> None:
 
 def _alive(known: Mapping[int, str | None]) -> bool:
     return any(identity is not None and procs.identity(pid) == identity for pid, identity in known.items())
+
+
+def _on_path(program: str, environment: Mapping[str, str]) -> Path | None:
+    found = shutil.which(program, path=environment.get("PATH", os.defpath))
+    return Path(found) if found else None
 
 
 def _account(user: str, service: str) -> pwd.struct_passwd:
