@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from mainstay.core.incident import IncidentState
-from mainstay.core.run import RunState
+from mainstay.core.run import Run, RunState
 from mainstay.store import runs
 from mainstay.store.backups import BackupState
 from mainstay.store.base import Tx
@@ -156,6 +156,7 @@ def test_jobs_say_when_they_are_due_how_they_went_and_what_was_missed(
             scenes.run_of(now, "01runc", "heal:web", RunState.QUEUED),
         )
     )
+    later = Run("01rund", "heal:api", "k", RunState.QUEUED, now + 60, created_at=now)
     said = cli("jobs")
     lines = {
         line.split()[1]: line for line in said.out.splitlines() if line.startswith("  ") and "due" not in line
@@ -168,6 +169,9 @@ def test_jobs_say_when_they_are_due_how_they_went_and_what_was_missed(
     assert "every 1h" in lines["journal_prune"]
     assert "in 59m" in lines["journal_prune"]
     assert "queued" in lines["heal:web"]
+    assert "queued, since 1m" in lines["heal:web"]
+    company.change(lambda tx: runs.insert(tx, later))
+    assert "queued, due in 59s" in cli("jobs").out
     data = {job["job"]: job for job in cli("jobs", "--json").data["jobs"]}
     assert data["backup:erp"]["streak"] == {"state": "failed", "runs": 2}
     assert data["heal:web"]["live"]["state"] == "queued"

@@ -75,6 +75,17 @@ def test_who_only_looks_is_shown_the_file_as_it_last_was_right(file: Path, envir
     assert len(said) == 1
 
 
+def test_of_many_faults_who_only_looks_is_told_the_first(file: Path, environ: dict[str, str]) -> None:
+    said: list[str] = []
+    outline(file, environ, said.append)
+    file.write_text(TEXT.replace("critical: true", "critical: maybe") + "one: 1\ntwo: 2\n")
+    outline(file, environ, said.append)
+    first, more, last = said[0].splitlines()
+    assert "must be true or false" in first
+    assert more == "and 2 more: mainstay config check"
+    assert last.startswith("until that is mended")
+
+
 def test_a_file_that_never_was_right_or_is_gone_shows_nothing(file: Path, environ: dict[str, str]) -> None:
     file.write_text("nme: shop\n")
     with pytest.raises(ConfigError, match="did you mean name"):

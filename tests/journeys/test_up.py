@@ -60,7 +60,7 @@ def test_a_right_file_that_asks_for_a_journal_nobody_can_open_keeps_the_old_plan
     fragile.file.write_text(fragile.text + "journal: postgresql://127.0.0.1:1/nowhere\n")
     fragile.up.send_signal(signal.SIGHUP)
     slack = eventually(lambda: fragile.recorder.to("/services/T/B/journey"), 20)
-    assert "127.0.0.1:1/nowhere: Connection refused" in slack[0].text
+    assert "127.0.0.1:1/nowhere: connection failed" in slack[0].text
     assert fragile.part("agent") == agent
 
 

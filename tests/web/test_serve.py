@@ -50,7 +50,10 @@ async def test_sigterm_ends_it_at_once_even_with_an_open_stream(tmp_path: Path) 
 def test_a_taken_address_is_one_kind_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(MainstayError, match=f"cannot listen on 127.0.0.1:{port}.*hint: .*web.listen"):
+        with pytest.raises(
+            MainstayError,
+            match=f"cannot listen on 127.0.0.1:{port}: Address already in use .hint: .*web.listen",
+        ):
             bind(WebSettings(listen=f"127.0.0.1:{port}"))
 
 

@@ -64,6 +64,7 @@ async def _serve_one(
                     return None
                 fresh = await _read_anew(app, path)
                 if fresh is not None:
+                    logger.info("%s was read anew and is in force", path)
                     return fresh
         work.result()
     return None

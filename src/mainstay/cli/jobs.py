@@ -119,6 +119,8 @@ def _row(job: dict[str, Any], now: float, zone: str) -> list[str | Text]:
 def _since(live: dict[str, Any], now: float) -> str:
     if live["state"] == "running":
         return f"for {span(now - (live['started_at'] or now))}"
+    if live["due_at"] > now:
+        return f"due {ago(live['due_at'], now)}"
     return f"since {ago(live['due_at'], now)}".replace(" ago", "")
 
 

@@ -73,11 +73,18 @@ def outline(
         before = _read(cached, None, file) if cached and warn and key else None
         if before is None or warn is None:
             raise
-        warn(f"{fault}\nuntil that is mended, the file counts as it last was right")
+        warn(f"{_first(fault)}\nuntil that is mended, the file counts as it last was right")
         return before
     if key and cached:
         _write(cached, key, made)
     return made
+
+
+def _first(fault: ConfigError) -> str:
+    """Say one fault and how many more there are: whoever looks at an outage wants to see that first."""
+    problems = getattr(fault, "problems", (fault,))
+    more = f"\nand {len(problems) - 1} more: mainstay config check" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
 
 
 def of(config: "Config") -> Outline:

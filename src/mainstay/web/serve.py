@@ -94,9 +94,14 @@ def bind(settings: WebSettings) -> socket.socket:
         return socket.create_server((host, settings.port), family=family, backlog=256)
     except OSError as error:
         raise MainstayError(
-            f"the dashboard cannot listen on {settings.listen}: {error.strerror}",
+            f"the dashboard cannot listen on {settings.listen}: {_reason(error)}",
             hint="something else may listen there; set web.listen to another port",
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; Python adds an address in its own spelling, which is the one just named."""
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def address(host: str, port: int) -> str:
