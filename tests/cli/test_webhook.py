@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from mainstay.cli import webhook
 from mainstay.config.load import load
 from mainstay.edge.schemes.base import Delivery, Headers, Refused, Verified
 from tests.cli.conftest import Cli, Company
+from tests.servers.authority import Authority
 from tests.servers.process import LOOPBACK, free_port
 from tests.servers.recorder import Answer, Recorded, Recorder
 
@@ -178,3 +183,32 @@ def test_a_source_without_a_scheme_that_proves_is_sent_to(
 ) -> None:
     assert cli("webhook", "send", "inside").code == 0
     assert [request.path for request in recorder.requests] == ["/inside"]
+
+
+def test_a_certificate_that_does_not_hold_is_told(
+    sources: Company, recorder: Recorder, cli: Cli, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path).issue())
+    server = ThreadingHTTPServer((LOOPBACK, 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # the client hangs up, as it should
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        said = cli("webhook", "send", "bank", "--url", f"https://{LOOPBACK}:{server.server_port}/bank")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert said.code == 3
+    assert "certificate that does not hold" in said.err
+    assert "--url with the name" in said.err
+
+
+def test_who_never_answers_is_not_waited_for(
+    sources: Company, recorder: Recorder, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 0.2)
+    recorder.hang(times=1)
+    said = cli("webhook", "send", "bank")
+    assert (said.code, "did not answer within 0.2 s" in said.err) == (3, True)

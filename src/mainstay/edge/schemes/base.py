@@ -154,8 +154,6 @@ class Scheme(Plugin, kind="scheme"):
     """The header with the event's type, if it stands in one."""
     type_path: ClassVar[tuple[str, ...]] = ()
     """The keys that lead to the event's type in the body's JSON, if it stands there."""
-    signs_id: ClassVar[bool] = False
-    """Whether the event's id is part of what is signed. Where not, a copy under a new id is only known by its body."""
 
     @property
     def life(self) -> float | None:

@@ -20,7 +20,6 @@ class Discord(Timed, type="discord"):
 
     id_path: ClassVar[tuple[str, ...]] = ("id",)
     type_path: ClassVar[tuple[str, ...]] = ("event", "type")
-    signs_id: ClassVar[bool] = True
 
     def fault(self, secret: str) -> str | None:
         """Say whether it is a public key."""

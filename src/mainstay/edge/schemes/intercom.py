@@ -13,4 +13,3 @@ class Intercom(Signed, type="intercom"):
     prefix: ClassVar[str] = "sha1="
     id_path: ClassVar[tuple[str, ...]] = ("id",)
     type_path: ClassVar[tuple[str, ...]] = ("topic",)
-    signs_id: ClassVar[bool] = True

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mainstay.core.secret import Secret
 from mainstay.core.units import Duration
-from mainstay.edge.schemes.base import Delivery, Refused, Sending, Verified, parse, word
+from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Sending, Verified, parse, word
 from mainstay.edge.schemes.proof import NO_MATCH, Timed, digest, matching, raw, seconds
 
 
@@ -21,7 +21,6 @@ class Mailgun(Timed, type="mailgun"):
 
     id_path: ClassVar[tuple[str, ...]] = ("signature", "token")
     type_path: ClassVar[tuple[str, ...]] = ("event-data", "event")
-    signs_id: ClassVar[bool] = True
 
     # Mailgun tries for eight hours with the same body, signature and all.
     tolerance: Duration = 43200.0
@@ -50,10 +49,10 @@ class Mailgun(Timed, type="mailgun"):
         return self.stale(sent_at, now) or Verified(found.name, sent_at)
 
     def outgoing(self, sending: Sending, secret: Secret, now: float) -> Sending:
-        """Put the signature into the body, unless that is no object."""
+        """Put the signature into the body."""
         body = parse(sending.body)
         if not isinstance(body, dict):
-            return sending
+            raise CannotSign("the body is no JSON object, in which the signature stands", hint="--body FILE")
         stamp, token = str(int(now)), sending.id or chance.token_hex(25)
         mac = digest(secret.reveal().encode(), (stamp + token).encode()).hex()
         body["signature"] = {"timestamp": stamp, "token": token, "signature": mac}

@@ -15,4 +15,3 @@ class Paddle(Fields, type="paddle"):
     joint: ClassVar[bytes] = b":"
     id_path: ClassVar[tuple[str, ...]] = ("event_id",)
     type_path: ClassVar[tuple[str, ...]] = ("event_type",)
-    signs_id: ClassVar[bool] = True

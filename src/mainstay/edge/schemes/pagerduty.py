@@ -12,4 +12,3 @@ class PagerDutyWebhooks(Signed, type="pagerduty"):
     prefix: ClassVar[str] = "v1="
     id_path: ClassVar[tuple[str, ...]] = ("event", "id")
     type_path: ClassVar[tuple[str, ...]] = ("event", "event_type")
-    signs_id: ClassVar[bool] = True

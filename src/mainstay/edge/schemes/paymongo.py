@@ -17,7 +17,6 @@ class PayMongo(Fields, type="paymongo"):
     signature_fields: ClassVar[tuple[str, ...]] = ("te", "li")
     id_path: ClassVar[tuple[str, ...]] = ("data", "id")
     type_path: ClassVar[tuple[str, ...]] = ("data", "attributes", "type")
-    signs_id: ClassVar[bool] = True
 
     # PayMongo does not say whether it signs a second attempt anew; a shorter time might refuse all but the first.
     tolerance: Duration = 86400.0

@@ -15,7 +15,6 @@ class Slack(Stamped, type="slack"):
     time_header: ClassVar[str] = "X-Slack-Request-Timestamp"
     prefix: ClassVar[str] = "v0="
     id_path: ClassVar[tuple[str, ...]] = ("event_id",)
-    signs_id: ClassVar[bool] = True
 
     def content(self, stamp: bytes, request: Delivery) -> bytes:
         """Give what is signed."""

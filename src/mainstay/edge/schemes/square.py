@@ -17,7 +17,6 @@ class Square(Signed, type="square"):
     encoding: ClassVar[Encoding] = "base64"
     id_path: ClassVar[tuple[str, ...]] = ("event_id",)
     type_path: ClassVar[tuple[str, ...]] = ("type",)
-    signs_id: ClassVar[bool] = True
 
     def content(self, request: Delivery) -> bytes:
         """Give what is signed."""

@@ -36,7 +36,6 @@ class StandardWebhooks(Timed, type="standard_webhooks"):
     headers: ClassVar[tuple[str, str, str]] = ("webhook-id", "webhook-timestamp", "webhook-signature")
     id_header: ClassVar[str] = "webhook-id"
     type_path: ClassVar[tuple[str, ...]] = ("type",)
-    signs_id: ClassVar[bool] = True
 
     def fault(self, secret: str) -> str | None:
         """Say whether the secret is what its prefix says."""

@@ -11,4 +11,3 @@ class Stripe(Fields, type="stripe"):
     signature_header: ClassVar[str] = "Stripe-Signature"
     id_path: ClassVar[tuple[str, ...]] = ("id",)
     type_path: ClassVar[tuple[str, ...]] = ("type",)
-    signs_id: ClassVar[bool] = True

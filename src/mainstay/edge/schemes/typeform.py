@@ -14,4 +14,3 @@ class Typeform(Signed, type="typeform"):
     prefix: ClassVar[str] = "sha256="
     id_path: ClassVar[tuple[str, ...]] = ("event_id",)
     type_path: ClassVar[tuple[str, ...]] = ("event_type",)
-    signs_id: ClassVar[bool] = True
