@@ -126,6 +126,18 @@ async def test_one_that_has_never_spoken_is_given_all_the_time_it_needs(night: N
     assert night.pages() == ["trigger"]
 
 
+async def test_an_edge_that_hangs_is_told_of_by_its_name_and_ended(night: Night) -> None:
+    night.vigil = Vigil(night.clock, load(night.file), night._end, "edge-2")
+    night.vigil.hear("edge-2", FINE)
+    await night.passes(HANGS_AFTER + 10, FINE)  # it is the agent that is fine
+    assert night.ended == 1
+    assert "edge-2 does not work at The Shop" in night.said()[0]
+    night.vigil.hear("edge-2", FINE)
+    await night.vigil.look()
+    assert night.pages() == ["trigger", "resolve"]
+    assert "edge-2 works again" in night.said()[-1]
+
+
 async def test_after_a_pause_of_the_whole_machine_nobody_is_accused(night: Night) -> None:
     await night.passes(60, FINE)
     await night.clock.advance(3600)

@@ -8,6 +8,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from mainstay import __version__
+from mainstay.edge.http.meter import Meter
+from mainstay.edge.http.witness import CONNECTIONS, REQUESTS, TOOK
 from mainstay.web.metrics import METRICS
 from mainstay.web.plan import Plan
 from tests.web.booted import Booted, Client, booted
@@ -91,3 +93,23 @@ async def test_healthz_without_an_agent_or_a_journal(tmp_path: Path) -> None:
         broken = await client.get("/healthz")
         assert broken.status == 503
         assert json.loads(broken.text) == {"status": "the journal cannot be read"}
+
+
+async def test_what_the_edge_counts_is_there_too(site: Booted, client: Client, tmp_path: Path) -> None:
+    site.app.state.site.meters = tmp_path
+    assert "mainstay_edge" not in (await client.get("/metrics")).text
+    meter = Meter(tmp_path)
+    meter.beat(site.clock.now())
+    meter.cell(REQUESTS, "webhooks", "202").add(3)
+    meter.cell(CONNECTIONS, "webhooks").set(2)
+    for seconds in (0.0004, 0.3, 99):
+        meter.histogram(TOOK, "webhooks").observe(seconds)
+    found = read((await client.get("/metrics")).text)
+    listener = ("listener", "webhooks")
+    assert found["mainstay_edge_requests_total", (listener, ("status", "202"))] == 3
+    assert found["mainstay_edge_connections", (listener,)] == 2
+    for bound, count in (("0.0005", 1), ("0.25", 1), ("0.5", 2), ("+Inf", 3)):
+        assert found["mainstay_edge_request_seconds_bucket", (("le", bound), listener)] == count
+    assert found["mainstay_edge_request_seconds_count", (listener,)] == 3
+    assert found["mainstay_edge_request_seconds_sum", (listener,)] == 99.3004
+    meter.close()

@@ -12,6 +12,7 @@ from mainstay.app.plan import plan_of
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import ConfigError
+from mainstay.edge.http.meter import DIRECTORY
 from mainstay.ports.clock import SystemClock
 from mainstay.store.open import open_store
 from mainstay.web.app import create_app
@@ -27,7 +28,7 @@ async def serve(path: Path) -> None:
     clock = SystemClock()
     store = await open_store(config.journal_url, clock)
     try:
-        app = create_app(store, clock, config.web, _plan(config))
+        app = create_app(store, clock, config.web, _plan(config), config.state_dir / DIRECTORY)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _read_anew, app, path)
         await serve_web(app, config.web)
     finally:

@@ -1,11 +1,13 @@
-"""What `mainstay up` does: supervise the agent and the web process, or be one of them."""
+"""What `mainstay up` does: supervise the agent, the web process and the edge, or be one of them."""
 
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from mainstay.app import edge
 from mainstay.app.compose import dashboard_url
 from mainstay.app.ownership import alone, own
 from mainstay.app.vigil import Vigil
@@ -17,12 +19,11 @@ from mainstay.ports.clock import SystemClock
 from mainstay.store import accounts
 from mainstay.store.open import open_store
 
-Part = Literal["agent", "web"]
-PARTS: tuple[Part, ...] = ("agent", "web")
+Part = Literal["agent", "web", "edge"]
 
 
 async def supervise(path: Path, say: Callable[[str], None]) -> None:
-    """Check the configuration, prepare the journal, then keep both processes running until SIGTERM."""
+    """Check the configuration, prepare the journal, then keep all processes running until SIGTERM."""
     config = load(path)
     own(config.state_dir)
     with alone(config.state_dir):
@@ -34,17 +35,34 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     say(f"{config.title or config.name}: the dashboard is at {dashboard_url(config)}")
     if password:
         say(f"log in as admin with the password {password} (shown once; mainstay password sets another)")
-    children: dict[str, list[str]] = {
-        part: [*_command(), "up", "--only", part, "--config", str(config.file)] for part in PARTS
+    children = {
+        name: [*_command(), "up", "--only", part, "--config", str(config.file)]
+        for name, part in children_of(config).items()
     }
     clock = SystemClock()
-    vigil = Vigil(clock, config, lambda: supervisor.kill("agent"))
-    supervisor = Supervisor(clock, children, heard=vigil.hear)
-    keeping = asyncio.create_task(vigil.serve())
+    vigils: list[Vigil] = []
+    supervisor = Supervisor(clock, children, heard=partial(_tell, vigils))
+    vigils += [
+        Vigil(clock, config, partial(supervisor.kill, name), name) for name in children if name != "web"
+    ]
+    keeping = [asyncio.create_task(vigil.serve()) for vigil in vigils]
     try:
         await supervisor.serve()
     finally:
-        keeping.cancel()
+        for task in keeping:
+            task.cancel()
+
+
+def children_of(config: Config) -> dict[str, Part]:
+    """Name the processes that this configuration needs, each with the part that it plays."""
+    edges = config.edge.processes if edge.handlers_of(config) else 0
+    names = ["edge"] if edges == 1 else [f"edge-{number}" for number in range(1, edges + 1)]
+    return {"agent": "agent", "web": "web", **dict.fromkeys(names, "edge")}
+
+
+def _tell(vigils: list[Vigil], name: str, line: str) -> None:
+    for vigil in vigils:
+        vigil.hear(name, line)
 
 
 async def _prepare(config: Config) -> str | None:
@@ -62,9 +80,14 @@ def _command() -> list[str]:
 
 
 def run_part(part: Part, path: Path) -> None:
-    """Be the agent or the web process until SIGTERM."""
+    """Be the agent, the web process or an edge until SIGTERM."""
     follow()
     say = speaker()
+    if part == "edge":
+        import uvloop
+
+        uvloop.run(edge.serve(path, say))
+        return
     from mainstay.app import agent, dashboard
 
     asyncio.run(agent.serve(path, say) if part == "agent" else dashboard.serve(path))

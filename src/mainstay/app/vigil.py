@@ -1,7 +1,8 @@
-"""The supervisor's vigil: somebody is told when the agent does not do its work, whatever the reason.
+"""The supervisor's vigil: somebody is told when the agent or the edge does not do its work, whatever the reason.
 
 The agent says every few seconds that it works and can write its journal. When it has not for a minute (the disk is
 full, the journal's server is gone, it falls again and again, it hangs) nothing is watched, and no outbox can say so.
+The edge says that it turns; one that hangs takes nothing, and is ended and started anew as well.
 """
 
 import logging
@@ -23,10 +24,12 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
 PATIENCE = 60.0
-"""Seconds without a good word from the agent after which people are told."""
+"""Seconds without a good word from a process after which people are told."""
 HANGS_AFTER = 120.0
-"""Seconds without any word after which an agent that has spoken before is ended, for the supervisor to start anew."""
+"""Seconds without any word after which a process that has spoken before is ended, for the supervisor to start anew."""
 HINT = "look at mainstay's log, then: mainstay doctor"
+EDGE_HINT = "look at mainstay's log"
+RECOVERED = {"agent": "The agent works and writes its journal again"}
 REPLACED = "journal"
 
 
@@ -34,22 +37,28 @@ Say = Callable[[str], None]
 
 
 class Vigil:
-    """Hears the agent, and tells people directly. `end` is called when the agent hangs."""
+    """Hears the agent, or another child by its name, and tells people directly. `end` is called when it hangs."""
 
-    def __init__(self, clock: Clock, config: Config, end: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, config: Config, end: Callable[[], None], child: str = "agent") -> None:
+        self._child = child
         self._clock = clock
         self._config = config
         self._end = end
         self._reason = ""
         self._fine = self._any = self._looked = clock.monotonic()
         self._spoke = False
-        self._alarm = Alarm(
-            clock, f"mainstay:{config.name}", f"mainstay does not work at {config.title or config.name}", HINT
+        place = config.title or config.name
+        self._alarm = (
+            Alarm(clock, f"mainstay:{config.name}", f"mainstay does not work at {place}", HINT)
+            if child == "agent"
+            else Alarm(
+                clock, f"mainstay:{config.name}:{child}", f"{child} does not work at {place}", EDGE_HINT
+            )
         )
 
     def hear(self, part: str, line: str) -> None:
         """Take in what a child said."""
-        if part != "agent":
+        if part != self._child:
             return
         self._any = self._clock.monotonic()
         self._spoke = not line.startswith("it ")
@@ -75,7 +84,7 @@ class Vigil:
         self._looked = now
         silent = now - self._fine
         if self._spoke and now - self._any > HANGS_AFTER:
-            log.error("the agent has said nothing for %.0f s and is ended", now - self._any)
+            log.error("%s has said nothing for %.0f s and is ended", self._child, now - self._any)
             self._spoke = False
             self._end()
         if silent > PATIENCE:
@@ -84,11 +93,18 @@ class Vigil:
             await self._alarm.ring(self._config.notify, self._words(), since)
         elif self._alarm.rung:
             self._read_anew()
-            await self._alarm.over(self._config.notify, "The agent works and writes its journal again")
+            await self._alarm.over(
+                self._config.notify, RECOVERED.get(self._child, f"{self._child} works again")
+            )
         self._looked = self._clock.monotonic()
 
     def _words(self) -> str:
         reason = self._reason or "it says nothing"
+        if self._child != "agent":
+            return (
+                f"{self._child} does not work: {reason}. Until it does, it takes no webhooks and its gateway "
+                "lets nothing through."
+            )
         return (
             f"The agent does not work: {reason}. Until it does, nothing is checked, healed or backed up, and no "
             "other message is sent."

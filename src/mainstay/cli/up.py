@@ -1,4 +1,4 @@
-"""Run mainstay: ask the checks, run the jobs, tell people, heal, and serve the dashboard.
+"""Run mainstay: ask the checks, run the jobs, tell people, heal, serve the dashboard, and be the edge if there is one.
 
 Runs until SIGTERM or Ctrl-C, which ends it in order. SIGHUP reads the configuration anew: a right file takes effect, a
 wrong one is reported and the old plan stays in force.
@@ -8,12 +8,12 @@ import argparse
 
 from mainstay.cli.context import Context
 
-PARTS = ("agent", "web")
+PARTS = ("agent", "web", "edge")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--only", choices=PARTS, help="run one process alone instead of supervising both")
+    parser.add_argument("--only", choices=PARTS, help="run one process alone instead of supervising all")
 
 
 def run(ctx: Context, args: argparse.Namespace) -> int:

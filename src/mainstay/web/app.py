@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import cast
 
 from starlette.applications import Starlette
@@ -34,9 +35,14 @@ from mainstay.web.site import Site, missing
 from mainstay.web.static import static
 
 
-def create_app(store: Store, clock: Clock, settings: WebSettings, plan: Plan) -> Starlette:
-    """Make the application. `app.state.site.plan` may be replaced when the configuration is read anew."""
-    site = Site(store, clock, settings, plan)
+def create_app(
+    store: Store, clock: Clock, settings: WebSettings, plan: Plan, meters: Path | None = None
+) -> Starlette:
+    """Make the application. `app.state.site.plan` may be replaced when the configuration is read anew.
+
+    `meters` is the directory where the edge's processes keep what they count.
+    """
+    site = Site(store, clock, settings, plan, meters)
 
     @asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:

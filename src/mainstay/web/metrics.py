@@ -1,5 +1,6 @@
 """`/metrics` for Prometheus and `/healthz` for load balancers and watchdogs, both straight from the journal."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from mainstay import __version__
 from mainstay.core.errors import MainstayError
+from mainstay.edge.families import FAMILIES
+from mainstay.edge.http.meter import Family, read
+from mainstay.edge.http.meter import Sample as Counted
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
 from mainstay.web.health import ServiceHealth, health
@@ -224,6 +228,44 @@ class Collector:
         return families.values()
 
 
+class EdgeCollector:
+    """Gives what the processes of the edge have counted together; nothing where there is no edge."""
+
+    def __init__(self, counted: dict[Counted, float]) -> None:
+        self.counted = counted
+
+    def collect(self) -> "Iterable[Metric]":
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        for family in FAMILIES:
+            if family.kind == "histogram":
+                made = self._histogram(family)
+            else:
+                counter = family.kind == "counter"
+                name = family.name + ("_total" if counter else "")
+                kind = CounterMetricFamily if counter else GaugeMetricFamily
+                made = kind(family.name, family.help, labels=family.labels)
+                for (counted, labels), value in self.counted.items():
+                    if counted == name:
+                        made.add_metric(labels, value)
+            if made.samples:
+                yield made
+
+    def _histogram(self, family: Family) -> "Metric":
+        from prometheus_client.core import HistogramMetricFamily
+
+        made = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        for (name, labels), total in self.counted.items():
+            if name != family.name + "_sum":
+                continue
+            buckets, sum_so_far = [], 0.0
+            for bound in [f"{each:g}" for each in family.bounds] + ["+Inf"]:
+                sum_so_far += self.counted.get((family.name + "_bucket", (*labels, bound)), 0.0)
+                buckets.append((bound, sum_so_far))
+            made.add_metric(labels, buckets, total)
+        return made
+
+
 async def metrics(request: Request) -> Response:
     """`GET /metrics`: open to this machine itself when no token is set, else to the token or a login."""
     if not allowed(request):
@@ -237,6 +279,8 @@ async def metrics(request: Request) -> Response:
     seen = await site.store.read(lambda tx: look(tx, site.plan, site.clock.now()))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(seen))
+    if site.meters is not None:
+        registry.register(EdgeCollector(await asyncio.to_thread(read, site.meters, site.clock.now())))
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

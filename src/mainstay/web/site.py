@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -25,13 +26,16 @@ STALE = 15.0
 class Site:
     """Built once; `plan` may be replaced while it runs."""
 
-    def __init__(self, store: Store, clock: Clock, settings: WebSettings, plan: Plan) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, settings: WebSettings, plan: Plan, meters: Path | None = None
+    ) -> None:
         from mainstay.web.render import environment
 
         self.store = store
         self.clock = clock
         self.settings = settings
         self.plan = plan
+        self.meters = meters
         self.live = Live(store, clock)
         self.bars = Bars(store, clock)
         self.latencies = Latencies()

@@ -66,7 +66,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        # Who comes by IPv4 to a socket for both has its address in the clothes of IPv6.
+        self.address = str((transport.get_extra_info("peername") or ("",))[0]).removeprefix("::ffff:")
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         self.secure = secured is not None
         self.certificate = secured.getpeercert(binary_form=True) if secured else None
@@ -145,7 +146,7 @@ class Connection(asyncio.Protocol):
         """The answer is whole: take up the next request, or close."""
         self.server.ended(turn, self)
         self._held = False
-        if not turn.keep:
+        if not turn.keep or self.server.draining:
             self._leave(clean=turn.whole and not self._buffer)
         elif turn.whole:
             self._renew()

@@ -81,6 +81,8 @@ class Exchange(Protocol):
     """Whether the client has gone; what is written then is dropped."""
     keep: bool
     """Set it false, before the answer, to have the connection closed after it."""
+    notes: dict[str, str] | None
+    """What the access log should say besides, such as `route` or `why`; nothing secret. None until somebody sets it."""
 
     def receive(self, receiver: Receiver) -> None:
         """Have the body delivered; may be called once, at once or later. Without it a body is read and dropped."""

@@ -13,7 +13,7 @@ from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.head import Refused
 from mainstay.edge.http.limits import Limits
 from mainstay.edge.http.trust import Trust
-from mainstay.edge.http.turn import Turn, first_line
+from mainstay.edge.http.turn import ENDED, Turn, first_line
 from mainstay.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Server:
     async def listen(self, on: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Take connections from a bound socket, which belongs to the server now. Again: with another TLS context."""
         loop = asyncio.get_running_loop()
-        before, self._socket = self._listening, on
+        before, self._socket = (self._listening, self._socket), on
         self._listening = await loop.create_server(
             lambda: Connection(self),
             sock=on.dup(),
@@ -94,8 +94,10 @@ class Server:
             backlog=BACKLOG,
             ssl_handshake_timeout=self.limits.head_timeout if tls else None,
         )
-        if before is not None:
-            before.close()
+        if before[0] is not None:
+            before[0].close()
+        if before[1] is not None and before[1] is not on:
+            before[1].close()
         if self._ticking is None:
             self._stamp()
             self._ticking = asyncio.create_task(self._tick())
@@ -122,6 +124,11 @@ class Server:
     def buffered(self) -> int:
         """Bytes that wait in memory to be taken by a handler."""
         return sum(connection.waiting for connection in self._connections)
+
+    def under_way(self) -> set[Turn]:
+        """Give the requests whose answers are not whole."""
+        turns = (connection.turn for connection in self._connections)
+        return {turn for turn in turns if turn is not None and turn.state is not ENDED}
 
     @property
     def taken(self) -> int:

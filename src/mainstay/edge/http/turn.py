@@ -40,6 +40,7 @@ class Turn:
         "gone",
         "head",
         "keep",
+        "notes",
         "peer",
         "received",
         "receiver",
@@ -63,6 +64,7 @@ class Turn:
         self.receiver: Receiver | None = None
         self.state = WAITING
         self.status = 0
+        self.notes: dict[str, str] | None = None
         self.whole = False
         """Whether the whole body was read."""
         self.keep = True

@@ -1,0 +1,120 @@
+"""The edge process: takes webhooks and carries the gateway. Several may share the work of one machine."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mainstay.app.listeners import Edge, Opening
+from mainstay.app.ownership import own
+from mainstay.app.vigil import Say
+from mainstay.config import load
+from mainstay.config.model import Config
+from mainstay.core.errors import ConfigError, MainstayError
+from mainstay.edge.http.meter import DIRECTORY, Meter
+from mainstay.edge.http.witness import PROCESSES
+from mainstay.engine.pulse import FINE
+from mainstay.ports.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.5
+"""Seconds between two looks at the log and the certificates."""
+SAY_EVERY = 5.0
+"""Seconds between two words to the supervisor."""
+
+
+def handlers_of(config: Config) -> Mapping[str, Opening]:
+    """Say who answers on which listener (`webhooks`, `gateway`), as far as the configuration asks for it."""
+    return {}
+
+
+async def serve(
+    path: Path,
+    say: Say = lambda line: None,
+    handlers: Callable[[Config], Mapping[str, Opening]] = handlers_of,
+) -> None:
+    """Serve until SIGTERM, which lets requests under way finish; read the file anew at SIGHUP.
+
+    A wrong file is reported and changes nothing. `say` tells the supervisor that this process is well.
+    """
+    wishes: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(sign, wishes.put_nowait, sign)
+    config = load(path)
+    if not handlers(config):
+        raise ConfigError(
+            "there are neither webhooks nor a gateway in this configuration",
+            hint="add `webhooks:` or `gateway:`, or leave the edge out",
+        )
+    own(config.state_dir)
+    _allow_many_connections()
+    clock = SystemClock()
+    meter = Meter(config.state_dir / DIRECTORY)
+    meter.cell(PROCESSES).set(1.0)
+    edge = Edge(clock, meter, handlers)
+    try:
+        await edge.apply(config)
+        _settle_memory()
+        await _obey(wishes, edge, path, asyncio.create_task(_tend(edge, meter, clock, say)))
+        await edge.drain()
+    finally:
+        await edge.close()
+        meter.close()
+
+
+async def _obey(
+    wishes: "asyncio.Queue[signal.Signals]", edge: Edge, path: Path, tending: "asyncio.Task[None]"
+) -> None:
+    """Follow signals until one says to end, or something that must not end has ended."""
+    try:
+        while True:
+            wish = asyncio.ensure_future(wishes.get())
+            await asyncio.wait({wish, tending, *edge.tasks()}, return_when=asyncio.FIRST_COMPLETED)
+            if not wish.done():
+                wish.cancel()
+                for task in (tending, *edge.tasks()):
+                    if task.done():
+                        task.result()
+            elif wish.result() is signal.SIGHUP:
+                await _read_anew(edge, path)
+            else:
+                return
+    finally:
+        tending.cancel()
+
+
+async def _read_anew(edge: Edge, path: Path) -> None:
+    try:
+        await edge.apply(load(path))
+    except MainstayError as fault:
+        # The agent raises the incident; here the old plan simply stays.
+        logger.error("the changed configuration is wrong, the old one stays in force: %s", fault)
+
+
+async def _tend(edge: Edge, meter: Meter, clock: Clock, say: Say) -> None:
+    said = clock.monotonic() - SAY_EVERY
+    while True:
+        meter.beat(clock.now())
+        await edge.tend()
+        if clock.monotonic() - said >= SAY_EVERY:
+            said = clock.monotonic()
+            say(FINE)
+        await clock.sleep(TICK)
+
+
+def _allow_many_connections() -> None:
+    """Use as many descriptors as the system lets us have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _settle_memory() -> None:
+    """What was made so far stays: the collector need not look at it again, nor so often at what comes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

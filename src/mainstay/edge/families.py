@@ -1,0 +1,7 @@
+"""Everything that the edge counts, room by room, for `/metrics` and the reference."""
+
+from mainstay.edge.http.meter import Family
+from mainstay.edge.http.witness import FAMILIES as HTTP
+
+FAMILIES: tuple[Family, ...] = (*HTTP,)
+"""A room that counts something adds its own here."""
