@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
         Command("run", _ACT, "do a job now"),
         Command("heal", _ACT, "do now what is done when a service fails"),
         Command("silence", _ACT, "tell nobody about a service for a while"),
+        Command("keys", _ACT, "make, list and revoke API keys of the gateway"),
         Command("webhook", _ACT, "send a signed test event for a source of webhooks"),
         Command("version", _LOOK, "which mainstay this is"),
     )

@@ -9,6 +9,9 @@ import pytest
 
 from mainstay.edge.gateway.settings import GatewaySettings
 from tests.edge.gateway.minting import SECRET, Mint
+from tests.journals import journal
+
+__all__ = ["journal"]
 
 WALL = 1_800_000_000.0
 Read = Callable[[dict[str, Any]], GatewaySettings]

@@ -68,11 +68,12 @@ class FetchedKeys:
 
     async def run(self) -> None:
         """Keep the keys fresh until cancelled. Tries again soon after a failure."""
+        good = await self.fetch() if not self.fetches else self.fault is None
         while True:
-            good = await self.fetch()
             # A file is only looked at, not read, so it can be looked at often.
             usual = 2.0 if self.settings.jwks_file else self.settings.refresh
             await self._clock.sleep(usual if good else min(usual, 10.0))
+            good = await self.fetch()
 
     def unknown(self, kid: str | None) -> Bad | Unsure | None:
         """Say what to answer a token whose key is not known; None when fetching the keys may help."""
@@ -99,6 +100,10 @@ class FetchedKeys:
                 return Unsure("its keys cannot be had now", self._wait())
             if fresh:
                 return self._is_absent(kid)
+            if (
+                self._absent.get(kid, 0.0) > self._clock.monotonic()
+            ):  # whom we shared the answer with has found out
+                return Bad("unknown key", lasting=False)
         return Unsure("its key is not known yet", self._wait())
 
     def _may_know(self, kid: str | None, before: frozenset[str]) -> bool:
@@ -123,7 +128,8 @@ class FetchedKeys:
     async def _fetch(self) -> bool:
         self.fetches += 1
         try:
-            raw = await self._read()
+            with self._clock.busy():
+                raw = await self._read()
             if raw is not None:
                 self._take(from_jwks(json.loads(raw), self.settings.algorithms))
         except (Unreachable, OSError, ValueError, RecursionError) as fault:
