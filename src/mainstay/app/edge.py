@@ -5,31 +5,49 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from mainstay.app.listeners import Edge, Opening
+from mainstay.app.listeners import Edge, Opening, Surroundings
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import ConfigError, MainstayError
+from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.meter import DIRECTORY, Meter
 from mainstay.edge.http.witness import PROCESSES
+from mainstay.edge.inbox.open import open_intake
 from mainstay.engine.pulse import FINE
 from mainstay.ports.clock import Clock, SystemClock
+from mainstay.store.open import open_store
 
 logger = logging.getLogger(__name__)
 
 TICK = 0.5
 """Seconds between two looks at the log and the certificates."""
+SWITCH = 0.0002
+"""Seconds after which the journal's thread, or the event loop, lets the other one go on: an answer waits for both."""
 SAY_EVERY = 5.0
 """Seconds between two words to the supervisor."""
 
 
 def handlers_of(config: Config) -> Mapping[str, Opening]:
     """Say who answers on which listener (`webhooks`, `gateway`), as far as the configuration asks for it."""
-    return {}
+    return {"webhooks": _webhooks} if config.webhooks else {}
+
+
+@asynccontextmanager
+async def _webhooks(around: Surroundings) -> AsyncIterator[Handler]:
+    config, url = around.config, around.config.journal_url
+    # A journal in a file needs no spool: it would be on the same disk.
+    spool = None if url.startswith("sqlite:") else config.state_dir
+    connect = partial(open_store, url, around.clock)
+    async with open_intake(config.webhooks, connect, spool, around.clock, around.meter) as intake:
+        yield intake
 
 
 async def serve(
@@ -52,6 +70,7 @@ async def serve(
             hint="add `webhooks:` or `gateway:`, or leave the edge out",
         )
     own(config.state_dir)
+    sys.setswitchinterval(SWITCH)
     _allow_many_connections()
     clock = SystemClock()
     meter = Meter(config.state_dir / DIRECTORY)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mainstay.core.secret import Secret
+from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
 from mainstay.edge.inbox.intake import Intake
 from mainstay.edge.inbox.open import open_intake
@@ -72,7 +73,9 @@ async def house(
     """A running edge in this process."""
     clock = SystemClock() if clock is None else clock
     spool = None if url.startswith("sqlite:") else state_dir
-    async with open_intake(given or sources(), lambda: open_store(url, clock), spool, clock) as intake:
+    async with open_intake(
+        given or sources(), lambda: open_store(url, clock), spool, clock, Meter()
+    ) as intake:
         server = Server(intake, SystemClock())
         with listening(port) as on:
             await server.listen(on)

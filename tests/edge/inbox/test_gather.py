@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
+from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import PAUSE, Gather, Uses
 from mainstay.edge.inbox.intake import Intake
 from mainstay.edge.inbox.keep import JournalKeeper
@@ -34,8 +36,9 @@ def journal(tmp_path: Path) -> Journal:
 @asynccontextmanager
 async def bounded(store: Store, most: int, most_bytes: int = 2**30) -> AsyncIterator[House]:
     """An edge that holds little in memory."""
-    gather = Gather(JournalKeeper(store), SystemClock(), most, most_bytes)
-    intake = Intake(sources(), gather, SystemClock())
+    counts = Counts(Meter())
+    gather = Gather(JournalKeeper(store), SystemClock(), counts, most, most_bytes)
+    intake = Intake(sources(), gather, SystemClock(), counts)
     server = Server(intake, SystemClock())
     with listening() as on:
         await server.listen(on)
@@ -143,7 +146,7 @@ async def test_a_write_that_failed_is_never_repeated_and_nothing_waits_behind_it
     clock: FakeClock, fault: Exception
 ) -> None:
     keeper = Moody(fault)
-    gather = Gather(keeper, clock)
+    gather = Gather(keeper, clock, Counts(Meter()))
     assert await put(gather, 1, 2, 3) == [None] * 3
     assert keeper.batches == 1
     assert (bool(gather.trouble), gather.has_room(0)) == (True, False)
@@ -157,7 +160,7 @@ async def test_a_write_that_failed_is_never_repeated_and_nothing_waits_behind_it
 
 async def test_the_use_of_secrets_is_written_now_and_then_and_not_lost(clock: FakeClock) -> None:
     keeper = Moody()
-    gather = Gather(keeper, clock)
+    gather = Gather(keeper, clock, Counts(Meter()))
     for number in range(5):
         await put(gather, number)
     keeper.fault = JournalError("away")
@@ -173,7 +176,7 @@ async def test_the_use_of_secrets_is_written_now_and_then_and_not_lost(clock: Fa
 
 
 async def test_their_use_gets_into_the_journal(store: Store, clock: FakeClock) -> None:
-    gather = Gather(JournalKeeper(store), clock)
+    gather = Gather(JournalKeeper(store), clock, Counts(Meter()))
     await put(gather, 1)
     await gather.close()
     assert await store.read(inbox.uses) == {("bank", "new"): 101.0}

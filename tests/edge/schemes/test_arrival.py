@@ -142,7 +142,7 @@ async def test_test_events_are_taken_and_spoiled_ones_refused(
             assert (code, "answered 202" in capsys.readouterr().out) == (0, True), name
             code = await asyncio.to_thread(run, ["webhook", "send", name, "--bad"])
             assert (code, "answered 401" in capsys.readouterr().out) == (0, True), name
-        assert edge.intake.tally["stripe", "queued"] == 1
+        assert edge.intake.counts.count("stripe", "queued") == 1
     assert sorted(event.source for event in (await kept(journal)).values()) == names
 
 

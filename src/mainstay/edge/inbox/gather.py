@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.inbox.counts import Counts
 from mainstay.ports.clock import Clock
 from mainstay.store.inbox import Arrival, Stored
 
@@ -40,8 +41,11 @@ class Keeper(Protocol):
 class Gather:
     """Holds what is not on disk yet: so many events and bytes at most."""
 
-    def __init__(self, keeper: Keeper, clock: Clock, most: int = 8192, most_bytes: int = 64 * 2**20) -> None:
+    def __init__(
+        self, keeper: Keeper, clock: Clock, counts: Counts, most: int = 8192, most_bytes: int = 64 * 2**20
+    ) -> None:
         self._keeper = keeper
+        self._counts = counts
         self._clock = clock
         self._most = most
         self._most_bytes = most_bytes
@@ -116,6 +120,7 @@ class Gather:
 
     async def _write(self, batch: list[tuple[Arrival, Done]]) -> None:
         self._writing = len(batch)
+        self._counts.unsaved.set(self.unsaved)
         uses = self._due_uses()
         try:
             stored = await self._keeper.keep([arrival for arrival, _ in batch], uses)
@@ -125,12 +130,19 @@ class Gather:
             log.exception("an inbox batch could not be written")
             self._refuse(batch, uses, f"{type(fault).__name__} in the inbox")
         else:
-            self.trouble = None
+            self._recover()
             self.writes += 1
+            self._counts.writes.add()
             self.events += len(batch)
             self._release(batch)
             for (_, done), one in zip(batch, stored, strict=True):
                 done(one)
+
+    def _recover(self) -> None:
+        if self.trouble is not None:
+            log.warning("webhooks are taken in again")
+            self._counts.trouble.set(0.0)
+            self.trouble = None
 
     def _due_uses(self) -> Uses:
         now = self._clock.monotonic()
@@ -148,6 +160,7 @@ class Gather:
         if self.trouble is None:
             log.error("webhooks are refused with 503: %s", why)
         self.trouble = why
+        self._counts.trouble.set(1.0)
         self._closed_until = self._clock.monotonic() + PAUSE
         self._uses = {**uses, **self._uses}
         refused = batch + self._waiting
@@ -158,4 +171,5 @@ class Gather:
 
     def _release(self, batch: list[tuple[Arrival, Done]]) -> None:
         self._writing = 0
+        self._counts.unsaved.set(len(self._waiting))
         self.bytes -= sum(len(arrival.body) + AROUND for arrival, _ in batch)

@@ -1,12 +1,12 @@
 """Takes webhooks in: `POST /SOURCE` is proven, put on disk, and answered with 202, in this order."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
 from mainstay.core.ids import new_id
 from mainstay.edge.http.exchange import Exchange, Head, Header
+from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import Gather
 from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.inbox.source import Source
@@ -39,18 +39,15 @@ NOT_NOW = said("nothing can be kept at the moment")
 
 
 class Intake:
-    """Answers the requests of senders. `tally` counts answers by source and outcome."""
+    """Answers the requests of senders."""
 
-    def __init__(self, sources: Mapping[str, IntakeSettings], gather: Gather, clock: Clock) -> None:
+    def __init__(
+        self, sources: Mapping[str, IntakeSettings], gather: Gather, clock: Clock, counts: Counts
+    ) -> None:
         self.gather = gather
         self._clock = clock
-        self._sources: dict[bytes, Source] = {}
-        self.tally: Counter[tuple[str, str]] = Counter()
+        self.counts = counts
         self._complained: dict[str, float] = {}
-        self.change(sources)
-
-    def change(self, sources: Mapping[str, IntakeSettings]) -> None:
-        """Take other sources from the next request on."""
         self._sources = {f"/{name}".encode(): Source(name, settings) for name, settings in sources.items()}
 
     @property
@@ -148,7 +145,7 @@ class Intake:
         body: bytes,
         headers: "tuple[Header, ...] | list[Header]" = JSON,
     ) -> None:
-        self.tally[source, outcome] += 1
+        self.counts.outcome(source, outcome)
         if not exchange.gone:
             exchange.respond(status, headers, body)
 

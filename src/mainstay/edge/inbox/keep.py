@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import Uses
 from mainstay.edge.inbox.spool import Spool
 from mainstay.ports.clock import Clock
@@ -69,7 +70,8 @@ class SpoolingKeeper:
     window: Callable[[str], float]
     """Gives the seconds for which copies of a source's events are known. To be set before anything is awaited."""
 
-    def __init__(self, connect: Connect, spool: Spool, clock: Clock) -> None:
+    def __init__(self, connect: Connect, spool: Spool, clock: Clock, counts: Counts) -> None:
+        self._counts = counts
         self._connect = connect
         self._spool = spool
         self._clock = clock
@@ -78,8 +80,6 @@ class SpoolingKeeper:
         self._turn = asyncio.Lock()
         self._abandoned: set[asyncio.Future[list[Stored | None]]] = set()
         self._draining: asyncio.Task[None] | None = None
-        self.spooled = 0
-        """Events that the spool took since the start."""
         self.drained = 0
         """Events that went from the spool into the journal since the start."""
         self._away()
@@ -99,8 +99,9 @@ class SpoolingKeeper:
         self._uses |= uses
         async with self._turn:
             if self.away:
-                self.spooled += len(arrivals)
-                return [*await self._spool.put(arrivals)]
+                stored = [*await self._spool.put(arrivals)]
+                self._counts.spooled.add(len(arrivals))
+                return stored
         return await self.keep(arrivals, uses)
 
     async def _try(self, store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None] | None:
@@ -125,6 +126,7 @@ class SpoolingKeeper:
 
     def _away(self) -> None:
         if self._draining is None:
+            self._counts.away.set(1.0)
             self._draining = asyncio.create_task(self._drain(), name="inbox-spool")
 
     async def _drain(self) -> None:
@@ -151,6 +153,7 @@ class SpoolingKeeper:
                 return True
             await self._spool.clear()
             self._draining = None
+            self._counts.away.set(0.0)
         if self.drained:
             log.warning("the journal is back: %d webhooks went from the spool into it", self.drained)
         return False

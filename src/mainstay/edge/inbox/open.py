@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from mainstay.edge.http.meter import Meter
+from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import Gather
 from mainstay.edge.inbox.intake import Intake
 from mainstay.edge.inbox.keep import Connect, JournalKeeper, SpoolingKeeper
@@ -17,21 +19,26 @@ FIRST_LOOK = 3.0
 
 @asynccontextmanager
 async def open_intake(
-    sources: Mapping[str, IntakeSettings], connect: Connect, spool_dir: Path | None, clock: Clock
+    sources: Mapping[str, IntakeSettings],
+    connect: Connect,
+    spool_dir: Path | None,
+    clock: Clock,
+    meter: Meter,
 ) -> AsyncIterator[Intake]:
     """Open an inbox on a journal of its own. What was taken in is on disk when the block ends.
 
     `connect` opens the journal. `spool_dir` is where the spool is kept; None when the journal is a file, which needs
     none. Raises `JournalError` when nothing could be kept at all.
     """
+    counts = Counts(meter)
     if spool_dir is None:
         store = await connect()
-        gather = Gather(JournalKeeper(store), clock)
-        intake, closing = Intake(sources, gather, clock), store.close
+        gather = Gather(JournalKeeper(store), clock, counts)
+        intake, closing = Intake(sources, gather, clock, counts), store.close
     else:
-        keeper = SpoolingKeeper(connect, await open_spool(spool_dir, clock), clock)
-        gather = Gather(keeper, clock)
-        intake, closing = Intake(sources, gather, clock), keeper.close
+        keeper = SpoolingKeeper(connect, await open_spool(spool_dir, clock), clock, counts)
+        gather = Gather(keeper, clock, counts)
+        intake, closing = Intake(sources, gather, clock, counts), keeper.close
         keeper.window = intake.window
         await keeper.settled(FIRST_LOOK)
     try:
