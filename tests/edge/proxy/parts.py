@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from mainstay.edge.gateway.policy import Admit, Ask, Decision
 from mainstay.edge.gateway.settings import RouteSettings
-from mainstay.edge.http.exchange import Exchange, Header
+from mainstay.edge.http.exchange import Header
 from mainstay.edge.http.limits import HeadLimits, Limits
-from mainstay.edge.http.server import Server
-from mainstay.edge.proxy.gateway import Gateway, Note
+from mainstay.edge.http.server import Server, Silent
+from mainstay.edge.http.turn import Turn
+from mainstay.edge.proxy.gateway import Gateway
 from mainstay.edge.proxy.plane import Plane
 from mainstay.ports.clock import Clock, SystemClock
 
@@ -30,6 +31,7 @@ class Open:
     to_origin: list[Header] = field(default_factory=list)
     to_client: list[Header] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
+    sign: Callable[[bytes, bytes], Header] | None = None
 
     def decide(self, ask: Ask, now: float, wall: float) -> Decision:
         self.asks.append(ask)
@@ -38,15 +40,33 @@ class Open:
         own = (b"x-request-id", ask.request_id)
         return Admit(route, [*self.to_origin, own], [*self.to_client, own], "alice", "paid")
 
+    def signature(self, method: bytes, target: bytes, admitted: Admit, wall: float) -> Header | None:
+        return self.sign(method, target) if self.sign else None
+
+
+class Notes(Silent):
+    """What the access log would say, and what is counted."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+        self.counted: list[tuple[str, str]] = []
+
+    def ended(self, turn: Turn, seconds: float, cut: bool) -> None:
+        self.seen.append(turn.notes or {})
+
+    def count(self, route: str, why: str) -> None:
+        self.counted.append((route, why))
+
 
 class Running:
     """A gateway that listens."""
 
-    def __init__(self, server: Server, plane: Plane, policy: Any, notes: list[Note]) -> None:
+    def __init__(self, server: Server, plane: Plane, policy: Any, notes: Notes) -> None:
         self.server = server
         self.plane = plane
         self.policy = policy
-        self.notes = notes
+        self.notes = notes.seen
+        self.counted = notes.counted
         self.port = server.address[1]
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -117,13 +137,10 @@ async def running(
     clock = clock or SystemClock()
     policy = policy or Open(list(routes))
     plane = Plane(routes, clock)
-    notes: list[Note] = []
-
-    def noted(exchange: Exchange, note: Note) -> None:
-        notes.append(note)
-
-    handler = Gateway(policy, plane, clock, noted)
-    server = Server(handler, clock, limits or Limits(head=HeadLimits(body=1 << 30)))
+    notes = Notes()
+    handler = Gateway(policy, plane, clock, notes.count)
+    limits = limits or Limits(head=HeadLimits(body=1 << 30))
+    server = Server(handler, clock, limits, observer=notes)
     listening = socket.create_server((LOOPBACK, 0))
     await server.listen(listening)
     plane.start()

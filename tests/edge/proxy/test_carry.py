@@ -20,9 +20,11 @@ async def test_an_answer_comes_back_whole() -> None:
         assert said.startswith(b"HTTP/1.1 200 OK\r\n")
         assert said.endswith(b"\r\n\r\nhello")
         assert origin.seen.startswith(b"GET /a?b=c HTTP/1.1\r\nhost: api.example.com\r\n")
-        note = gateway.notes[0]
-        assert (note.user, note.plan, note.origin, note.why) == ("alice", "paid", origin.url, "")
-        assert note.seconds is not None
+        (note,) = gateway.notes
+        assert float(note.pop("origin_ms")) >= 0
+        assert SAFE_ID.fullmatch(note.pop("request").encode())
+        assert note == {"route": "/", "user": "alice", "plan": "paid", "origin": origin.url}
+        assert gateway.counted == [("/", "")]
 
 
 async def test_the_origin_sees_what_we_say_of_the_client_and_not_what_it_says_itself() -> None:
@@ -259,6 +261,32 @@ async def test_a_request_that_goes_in_circles_is_stopped() -> None:
         assert b"loop_detected" in await gateway.get()
 
 
+async def test_the_policy_signs_what_the_origin_receives() -> None:
+    async with raw_origin() as origin:
+        policy = Open([route(origin.url, path="/api", rewrite="/v2")])
+        policy.sign = lambda method, target: (b"x-mainstay-signature", method + b" " + target)
+        async with running(*policy.routes, policy=policy) as gateway:
+            await gateway.get(b"/api/x?y=1", b"X-Mainstay-Signature: forged")
+    assert origin.seen.count(b"signature") == 1
+    assert b"\r\nx-mainstay-signature: GET /v2/x?y=1\r\n" in origin.seen
+
+
+async def test_where_we_say_who_may_read_the_origin_does_not() -> None:
+    said_by_origin = answer(
+        b"x", b"Access-Control-Allow-Origin: *", b"access-control-max-age: 9", b"Vary: Accept"
+    )
+    async with raw_origin(says(said_by_origin)) as origin:
+        cors = {"origins": ["https://app.example.com"]}
+        policy = Open([route(origin.url, cors=cors)], to_client=[(b"vary", b"Origin")])
+        async with running(*policy.routes, policy=policy) as gateway:
+            said = (await gateway.get()).lower()
+            assert b"access-control" not in said
+            assert b"vary: accept\r\n" in said
+            assert b"vary: origin\r\n" in said
+        async with running(route(origin.url)) as gateway:
+            assert b"access-control-allow-origin: *\r\n" in (await gateway.get()).lower()
+
+
 async def test_the_client_s_leaving_ends_the_request_at_the_origin() -> None:
     gone = asyncio.Event()
 
@@ -274,7 +302,7 @@ async def test_the_client_s_leaving_ends_the_request_at_the_origin() -> None:
         reset(writer)
         async with asyncio.timeout(10):
             await gone.wait()
-        assert gateway.notes[0].why == "client_gone"
+        assert gateway.counted[0][1] == "client_gone"
 
 
 async def test_requests_of_one_connection_are_answered_in_their_order() -> None:

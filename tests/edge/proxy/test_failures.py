@@ -106,7 +106,7 @@ async def test_half_an_answer_is_never_passed_off_as_a_whole_one(half: bytes) ->
         assert not said.endswith(b"0\r\n\r\n")
         assert b"content-length: 4\r\n" not in said.lower()
         writer.close()
-        assert gateway.notes[0].why == "origin_died"
+        assert gateway.counted[0][1] == "origin_died"
         assert len(origin.calls) == 1  # nothing is asked twice once an answer has begun
 
 
@@ -257,7 +257,7 @@ async def test_an_origin_that_falls_silent_in_the_middle() -> None:
         await clock.advance(62)
         assert await read_all(reader) == b""
         writer.close()
-        assert gateway.notes[0].why == "origin_died"
+        assert gateway.counted[0][1] == "origin_died"
 
 
 async def test_an_origin_that_never_says_continue_gets_the_body() -> None:

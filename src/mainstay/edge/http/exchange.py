@@ -88,6 +88,10 @@ class Exchange(Protocol):
         """Have the body delivered; may be called once, at once or later. Without it a body is read and dropped."""
         ...
 
+    def watch(self, receiver: Receiver) -> None:
+        """Have only `lost` called: for a request that has no body, whose end nobody needs to be told of."""
+        ...
+
     def pause(self) -> None:
         """Take no more of the body for now: back-pressure down to the client's own connection."""
         ...

@@ -90,6 +90,11 @@ class Turn:
         else:
             self._connection.wanted(self)
 
+    def watch(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        if self.gone:
+            self._connection.soon(receiver.lost)
+
     def pause(self) -> None:
         self._connection.hold(True)
 
@@ -105,6 +110,7 @@ class Turn:
         length = b"" if bodyless else b"Content-Length: %d\r\n" % len(body)
         head = self._head(status, headers, length)
         self.state = ENDED
+        self.receiver = None  # it knows this turn: nobody should have to look for the circle
         if bodyless or self._silent:
             body = b""
         self.sent = len(body)

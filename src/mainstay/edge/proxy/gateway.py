@@ -3,14 +3,14 @@
 import os
 import re
 from asyncio import Future
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import count
 
-from mainstay.edge.gateway.policy import Admit, Ask, Decides, Deny, Pending, Verdict
-from mainstay.edge.http.exchange import Exchange, Head
+from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
+from mainstay.edge.http.exchange import Exchange
 from mainstay.edge.proxy import faults
 from mainstay.edge.proxy.faults import Fault
+from mainstay.edge.proxy.group import Group
 from mainstay.edge.proxy.headers import MOST_HOPS, hops
 from mainstay.edge.proxy.plane import Plane
 from mainstay.edge.proxy.relay import Relay
@@ -20,40 +20,37 @@ from mainstay.ports.clock import Clock
 SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 """What a request may be called by a client or a proxy before us."""
 
-
-@dataclass(slots=True)
-class Note:
-    """What the access log and the metrics are told of a request besides what the server saw."""
-
-    request_id: bytes
-    route: str = ""
-    user: str | None = None
-    plan: str | None = None
-    origin: str = ""
-    why: str = ""
-    """Why it was not answered by an origin, or not wholly; empty when it was."""
-    seconds: float | None = None
-    """From the moment that it was let through until the origin's answer was whole."""
+Fields = Mapping[bytes, bytes]
+Counted = Callable[[str, str], None]
+"""Called with the route and why there is no answer of an origin (`""` when there is), once for each request."""
 
 
-Noted = Callable[[Exchange, Note], None]
+def _uncounted(route: str, why: str) -> None:
+    pass
 
 
 class Gateway:
     """Answers requests with what an origin says, when the policy admits them."""
 
-    def __init__(self, policy: Decides, plane: Plane, clock: Clock, noted: Noted | None = None) -> None:
+    def __init__(self, policy: Decides, plane: Plane, clock: Clock, counted: Counted = _uncounted) -> None:
         self.policy = policy
         self.plane = plane
         self._monotonic = clock.monotonic
         self._now = clock.now
-        self._noted = noted
+        self._counted = counted
         self._prefix = os.urandom(8).hex().encode()
         self._count = count(1)
 
+    def new_id(self) -> bytes:
+        """Give a name for a request that came without one."""
+        return b"%b-%x" % (self._prefix, next(self._count))
+
     def accept(self, exchange: Exchange) -> None:
         head = exchange.head
-        request_id = self._name(head)
+        fields = dict(head.headers)
+        request_id = fields.get(b"x-request-id")
+        if request_id is None or not SAFE_ID.fullmatch(request_id):
+            request_id = self.new_id()
         now = self._monotonic()
         ask = Ask(
             head.method,
@@ -66,68 +63,81 @@ class Gateway:
             request_id,
         )
         decision = self.policy.decide(ask, now, self._now())
-        if isinstance(decision, Pending):
-            self._wait(exchange, request_id, decision, now)
+        if type(decision) is Admit:
+            self._carry(exchange, fields, decision, ask, now)
+        elif isinstance(decision, Pending):
+            self._wait(exchange, fields, decision, ask, now)
         else:
-            self._act(exchange, request_id, decision, now)
+            self._act(exchange, fields, decision, ask, now)
 
-    def _name(self, head: Head) -> bytes:
-        given = head.get(b"x-request-id")
-        if given is not None and SAFE_ID.fullmatch(given):
-            return given
-        return b"%b-%x" % (self._prefix, next(self._count))
-
-    def _wait(self, exchange: Exchange, request_id: bytes, decision: Pending, now: float) -> None:
+    def _wait(self, exchange: Exchange, fields: Fields, decision: Pending, ask: Ask, now: float) -> None:
         """Let the client wait, its body unread, until the policy knows."""
 
         def decided(verdict: Future[Verdict]) -> None:
-            if exchange.gone or verdict.cancelled():
-                self._note(exchange, Note(request_id, why="client_gone"))
-            else:
-                self._act(exchange, request_id, verdict.result(), now)
+            if not exchange.gone and not verdict.cancelled():
+                self._act(exchange, fields, verdict.result(), ask, now)
 
         decision.verdict.add_done_callback(decided)
 
-    def _act(self, exchange: Exchange, request_id: bytes, verdict: Verdict, now: float) -> None:
-        if isinstance(verdict, Deny):
-            exchange.keep = exchange.keep and not verdict.close
-            exchange.respond(verdict.status, verdict.headers, verdict.body)
-            self._note(exchange, Note(request_id, "", verdict.subject, verdict.plan, "", verdict.why))
-        else:
-            self._carry(exchange, request_id, verdict, now)
-
-    def _carry(self, exchange: Exchange, request_id: bytes, admit: Admit, now: float) -> None:
-        note = Note(request_id, admit.route.label, admit.subject, admit.plan)
-        group = self.plane.group(admit.route)
-        head = exchange.head
-        fault: Fault | None = None
-        target = head.target
-        if group is None:
-            fault = faults.NO_ORIGIN
-        elif head.upgrade and group.tunnels >= admit.route.carry.tunnels:
-            fault = faults.TOO_MANY_TUNNELS
-        elif head.get(b"via") is not None and hops(head) >= MOST_HOPS:
-            fault = faults.LOOP
-        else:
-            try:
-                target = group.way.target(target)
-            except CannotRewrite:
-                fault = faults.SPELLING
-        if fault is not None or group is None:
-            fault = fault or faults.NO_ORIGIN
-            note.why = fault.code
-            faults.tell(exchange, fault, request_id, admit.response_headers)
-            self._note(exchange, note)
+    def _act(self, exchange: Exchange, fields: Fields, verdict: Verdict, ask: Ask, now: float) -> None:
+        if isinstance(verdict, Admit):
+            self._carry(exchange, fields, verdict, ask, now)
             return
+        self._note(exchange, ask.request_id, verdict, "")["why"] = verdict.why
+        self._counted("", verdict.why)
+        exchange.keep = exchange.keep and not verdict.close
+        exchange.respond(verdict.status, verdict.headers, verdict.body)
 
-        def finished(relay: Relay, why: str) -> None:
-            note.why = why
-            note.origin = relay.origin.url if relay.origin else ""
-            note.seconds = self._monotonic() - now
-            self._note(exchange, note)
+    def _carry(self, exchange: Exchange, fields: Fields, admit: Admit, ask: Ask, now: float) -> None:
+        group = self.plane.group(admit.route)
+        if group is None:
+            self._fail(exchange, faults.NO_ORIGIN, admit, ask)
+            return
+        head = exchange.head
+        fault = self._objection(exchange, fields, group) if b"via" in fields or head.upgrade else None
+        target = head.target
+        try:
+            target = group.way.target(target)
+        except CannotRewrite:
+            fault = faults.SPELLING
+        if fault is not None:
+            self._fail(exchange, fault, admit, ask)
+            return
+        signature = self.policy.signature(head.method, target, admit, self._now())
+        if signature is not None:
+            admit.headers_to_origin = [*admit.headers_to_origin, signature]
+        self._note(exchange, ask.request_id, admit, group.way.label)
+        Relay(exchange, fields, admit, group, target, ask.request_id, now, self._finished).start()
 
-        Relay(exchange, admit, group, target, request_id, finished).start()
+    @staticmethod
+    def _objection(exchange: Exchange, fields: Fields, group: Group) -> Fault | None:
+        if exchange.head.upgrade and group.tunnels >= group.route.carry.tunnels:
+            return faults.TOO_MANY_TUNNELS
+        return faults.LOOP if b"via" in fields and hops(exchange.head) >= MOST_HOPS else None
 
-    def _note(self, exchange: Exchange, note: Note) -> None:
-        if self._noted is not None:
-            self._noted(exchange, note)
+    def _fail(self, exchange: Exchange, fault: Fault, admit: Admit, ask: Ask) -> None:
+        label = admit.route.label
+        self._note(exchange, ask.request_id, admit, label)["why"] = fault.code
+        self._counted(label, fault.code)
+        faults.tell(exchange, fault, ask.request_id, admit.response_headers)
+
+    def _finished(self, relay: Relay, why: str) -> None:
+        """A relay is over; what it answered goes out only now, so that the access log knows all of this."""
+        notes = relay.exchange.notes
+        if notes is not None:
+            if why:
+                notes["why"] = why
+            if relay.origin is not None:
+                notes["origin"] = relay.origin.url
+                notes["origin_ms"] = f"{(self._monotonic() - relay.began) * 1000:.2f}"
+        self._counted(relay.group.way.label, why)
+
+    @staticmethod
+    def _note(exchange: Exchange, request_id: bytes, verdict: Verdict, route: str) -> dict[str, str]:
+        """Say for the access log what the server cannot know."""
+        notes = exchange.notes = {"request": request_id.decode("latin-1"), "route": route}
+        if verdict.subject is not None:
+            notes["user"] = verdict.subject
+        if verdict.plan is not None:
+            notes["plan"] = verdict.plan
+        return notes

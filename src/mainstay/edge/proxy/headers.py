@@ -1,6 +1,6 @@
 """What an origin is told of a request, and what a client is told of an answer. Pure functions over bytes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mainstay.edge.gateway.hygiene import HOP_BY_HOP, ONLY_OURS, OURS
 from mainstay.edge.http.exchange import Head, Header
@@ -15,7 +15,12 @@ FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host", b"expect"
 CANNOT_BE_NAMED = frozenset({b"content-type", b"authorization", b"cookie", b"origin"})
 """What `Connection` cannot take away: a client must not choose what a rule further on gets to see."""
 
+PLAIN = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
+"""Values of `Connection` that name no header which would go through."""
+
 ANSWER_DROPS = HOP_BY_HOP | {b"content-length"}
+ANSWER_ODD = ANSWER_DROPS - {b"content-length", b"connection", b"keep-alive", b"transfer-encoding"}
+"""What an answer seldom has, and the server does not leave out by itself as it does with its framing."""
 
 _MOST_REMEMBERED = 2048
 _passes: dict[bytes, bool] = {}
@@ -38,16 +43,20 @@ def named_by(connection: Sequence[bytes]) -> frozenset[bytes]:
     return frozenset(words)
 
 
-def client_headers(head: Head, drop: Collection[bytes] = ()) -> list[bytes]:
-    """Give the lines (without their ends) of the client's headers that an origin may see."""
-    remember = _passes.get
+def client_headers(head: Head, fields: Mapping[bytes, bytes], drop: Collection[bytes] = ()) -> list[bytes]:
+    """Give the lines (without their ends) of the client's headers that an origin may see.
+
+    `fields` are the same headers by name; of a repeated one any value.
+    """
     dropped: Collection[bytes] = drop
-    connection = head.get(b"connection")
-    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
-        dropped = (named_by(head.all(b"connection")) - CANNOT_BE_NAMED) | frozenset(drop)
+    if b"connection" in fields:
+        values = head.all(b"connection")
+        if len(values) > 1 or values[0] not in PLAIN:
+            dropped = (named_by(values) - CANNOT_BE_NAMED) | frozenset(drop)
     if dropped:
         return [n + b": " + v for n, v in head.headers if passes(n) and n not in dropped]
-    return [n + b": " + v for n, v in head.headers if (known := remember(n)) or (known is None and passes(n))]
+    remembered = _passes.get
+    return [n + b": " + v for n, v in head.headers if (k := remembered(n)) or (k is None and passes(n))]
 
 
 def hops(head: Head) -> int:
@@ -64,18 +73,27 @@ def framing(head: Head) -> bytes:
     return b""
 
 
-def via(head: Head) -> bytes:
-    """Give the value of `Via` for the origin: those who carried it before, and us."""
-    before = head.all(b"via")
-    return b", ".join([*before, head.version + b" " + NAME]) if before else head.version + b" " + NAME
+def answer_headers(
+    headers: list[Header], fields: Mapping[bytes, bytes], ours: list[Header], *, cors: bool
+) -> list[Header]:
+    """Give what a client is told: the origin's headers but those between two neighbours, and ours.
 
-
-def answer_headers(headers: list[Header], ours: Collection[bytes]) -> list[Header]:
-    """Give an origin's headers without those between two neighbours, the framing, and names that we set ourselves."""
-    drop = ANSWER_DROPS
-    for name, value in headers:
-        if name == b"connection" and (named := named_by([value]) - drop):
-            return [pair for pair in headers if pair[0] not in drop | named and pair[0] not in ours]
-    if ours:
-        return [pair for pair in headers if pair[0] not in drop and pair[0] not in ours]
-    return [pair for pair in headers if pair[0] not in drop]
+    Ours replace the origin's of the same name, but `Vary`, which both may say. With `cors` it is ours alone to say
+    which pages may read an answer. `fields` are the origin's headers by name.
+    """
+    connection = fields.get(b"connection")
+    if (
+        (connection is None or connection in PLAIN)
+        and not cors
+        and ANSWER_ODD.isdisjoint(fields)
+        and not any(name in fields for name, _ in ours)
+    ):
+        return headers + ours  # the server leaves out the framing
+    drop = ANSWER_DROPS | frozenset(name for name, _ in ours if name != b"vary")
+    if connection is not None:
+        drop |= named_by([value for name, value in headers if name == b"connection"])
+    return [
+        pair
+        for pair in headers
+        if pair[0] not in drop and not (cors and pair[0].startswith(b"access-control-"))
+    ] + ours

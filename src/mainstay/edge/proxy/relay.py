@@ -1,6 +1,6 @@
 """One request on its way to an origin, and its answer on the way back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from mainstay.edge.gateway.policy import Admit
@@ -29,37 +29,36 @@ class Relay:
     that cannot be made at all is tried with the other origins, whatever the request is.
     """
 
-    __slots__ = (
-        "_bodyless", "_choked", "_chunked", "_counted", "_ended", "_expecting", "_finished", "_held", "_received",
-        "_repeated", "_sent", "_tried", "admit", "exchange", "group", "origin", "request_id", "target", "upstream",
-    )  # fmt: skip
+    # What is false for nearly every request costs nothing here.
+    origin: Origin | None = None
+    upstream: Upstream | None = None
+    _tried: tuple[Origin, ...] = ()
+    _counted = _received = _repeated = _ended = False
+    _held = _choked = False
+    """Whether the client was told to wait with its body; whether the origin was, with its answer."""
 
     def __init__(
         self,
         exchange: Exchange,
+        fields: Mapping[bytes, bytes],
         admit: Admit,
         group: Group,
         target: bytes,
         request_id: bytes,
+        began: float,
         finished: Finished,
     ) -> None:
         head = exchange.head
         self.exchange = exchange
+        self.fields = fields
         self.admit = admit
         self.group = group
         self.target = target
         self.request_id = request_id
-        self.origin: Origin | None = None
-        self.upstream: Upstream | None = None
+        self.began = began
         self._finished = finished
-        self._bodyless = head.length == 0
-        self._chunked = head.length is None
+        self._sent = self._bodyless = head.length == 0
         self._expecting = head.expect
-        self._received = self._repeated = self._ended = self._counted = False
-        self._held = self._choked = False
-        """Whether the client was told to wait with its body; whether the origin was, with its answer."""
-        self._sent = self._bodyless
-        self._tried: tuple[Origin, ...] = ()
 
     # To the origin.
 
@@ -112,7 +111,7 @@ class Relay:
         origin.tally.requests += 1
         upstream.ask(
             self,
-            self.group.way.head(exchange, self.admit, self.target, origin.authority),
+            self.group.way.head(exchange, self.fields, self.admit, self.target, origin.authority),
             bodyless=head.method == b"HEAD",
             upgrading=head.upgrade is not None,
             whole=self._bodyless,
@@ -122,7 +121,10 @@ class Relay:
             self.group.ticker.call(self, self._expect)
         elif not self._received:
             self._received = True
-            exchange.receive(self)
+            if self._bodyless:
+                exchange.watch(self)
+            else:
+                exchange.receive(self)
 
     def _be_patient(self, upstream: Upstream) -> None:
         """Set how long the origin may be silent now. Where it is the client that is slow, the edge watches it."""
@@ -155,7 +157,7 @@ class Relay:
         if upstream is None:
             return  # the answer came before the body was whole
         upstream.touched = upstream.ticker.now
-        if self._chunked:
+        if self.exchange.head.length is None:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         upstream.transport.write(piece)
 
@@ -164,7 +166,7 @@ class Relay:
         if upstream is None or self._sent:
             return
         self._sent = upstream.sent = True
-        if self._chunked:
+        if self.exchange.head.length is None:
             upstream.transport.write(b"0\r\n\r\n")
         self._be_patient(upstream)
 
@@ -199,13 +201,12 @@ class Relay:
             return
         origin.succeeded()
         ours = self.admit.response_headers
-        told = answer_headers(headers, [name for name, _ in ours])
-        told += ours
+        told = answer_headers(headers, upstream.fields, ours, cors=self.group.way.cors)
         if complete:
             self._detach()
         if complete and exchange.head.method != b"HEAD":
-            exchange.respond(status, told, body)
             self._finish("")
+            exchange.respond(status, told, body)
             return
         exchange.begin(status, told, length)
         if complete:
@@ -245,8 +246,8 @@ class Relay:
         if self.upstream is not None:
             self._detach()
         if not self._ended:
-            self.exchange.end()
             self._finish("")
+            self.exchange.end()
 
     def broke(self, why: str, heard: bool) -> None:
         upstream, self.upstream = self.upstream, None
@@ -261,8 +262,8 @@ class Relay:
             self._repeated = True
             self.start()
         elif upstream.begun:
-            self.exchange.abort()  # a half answer must never look like a whole one
             self._finish("origin_died")
+            self.exchange.abort()  # a half answer must never look like a whole one
         else:
             self.fail(faults.BROKEN[why])
 
@@ -281,8 +282,8 @@ class Relay:
     def fail(self, fault: Fault) -> None:
         """Answer with a fault of our own."""
         if not self._ended:
-            faults.tell(self.exchange, fault, self.request_id, self.admit.response_headers)
             self._finish(fault.code)
+            faults.tell(self.exchange, fault, self.request_id, self.admit.response_headers)
 
     def left(self, why: str) -> None:
         """The tunnel was closed."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mainstay.edge.http.exchange import Header
-from mainstay.edge.proxy.headers import answer_headers
+from mainstay.edge.proxy.headers import ANSWER_DROPS, answer_headers
 from mainstay.edge.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Tunnel:
         self._be_patient(upstream)
         self.relay.group.tunnels += 1
         ours = self.relay.admit.response_headers
-        told = answer_headers(headers, [name for name, _ in ours]) + ours
-        lines = b"".join(b"%b: %b\r\n" % header for header in told)
+        told = answer_headers(headers, upstream.fields, ours, cors=self.relay.group.way.cors)
+        lines = b"".join(b"%b: %b\r\n" % header for header in told if header[0] not in ANSWER_DROPS)
         self.exchange.tunnel(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             + lines

@@ -70,9 +70,9 @@ class Upstream(asyncio.Protocol):
     """Reads answers with httptools, never leniently; the rest of a long body of known length passes it by."""
 
     __slots__ = (
-        "_headers", "_heard", "_keep", "_left", "_pieces", "_raw_parser", "_sound", "_status", "_until_close",
-        "answered", "asker", "begun", "bodyless", "idle_limit", "keeper", "patience", "sent", "state", "ticker",
-        "touched", "transport", "upgrading",
+        "_headers", "_heard", "_keep", "_left", "_pieces", "_raw_parser", "_sink", "_sound", "_status",
+        "_until_close", "answered", "asker", "begun", "bodyless", "fields", "idle_limit", "keeper", "patience",
+        "sent", "state", "ticker", "touched", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, keeper: Keeper) -> None:
@@ -94,6 +94,9 @@ class Upstream(asyncio.Protocol):
         self.begun = False
         self._heard = 0
         self._headers: list[Header] = []
+        self._sink: list[Header] = self._headers
+        self.fields: dict[bytes, bytes] = {}
+        """The headers of the answer by name; of a repeated one the last."""
         self._pieces: list[bytes] = []
         self._status = 0
         self._left = 0
@@ -133,17 +136,17 @@ class Upstream(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self.state == ASKED:
-            self._headers = []
+            self._headers = self._sink = []
         else:
             self._sound = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.state == ASKED:  # those after a body in chunks are dropped
-            self._headers.append((name.lower(), value))
+        self._sink.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self.state != ASKED:
             return
+        self._sink = []  # for those behind a body in chunks, which are dropped
         status = self._status = self._raw_parser.get_status_code()
         if status < 200:
             if status < 100 or (status == 101 and not self.upgrading):
@@ -152,7 +155,6 @@ class Upstream(asyncio.Protocol):
         if status > 599 or len(self._headers) > MOST_HEADERS:
             raise ValueError("no status of HTTP, or too many headers")
         self._keep = self._raw_parser.should_keep_alive()
-        self._left = UNKNOWN
         self._measure()
         self.state = BODY
 
@@ -221,19 +223,18 @@ class Upstream(asyncio.Protocol):
 
     def _measure(self) -> None:
         """Find out how the body is framed; refuse every transfer coding but one `chunked` of HTTP/1.1."""
-        length, codings = UNKNOWN, []
-        for name, value in self._headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"transfer-encoding":
-                codings.append(value.strip().lower())
-            elif name == b"keep-alive":
-                self.idle_limit = _seconds(value)
-        if codings and (codings != [b"chunked"] or self._raw_parser.get_http_version() != "1.1"):
-            raise ValueError("a transfer coding that is not understood")
-        self._left = length
+        fields = self.fields = dict(self._headers)
+        length = fields.get(b"content-length")  # llhttp refuses a second one, and what is no number
+        chunked = b"transfer-encoding" in fields
+        if chunked:
+            codings = [value.strip().lower() for name, value in self._headers if name == b"transfer-encoding"]
+            if codings != [b"chunked"] or self._raw_parser.get_http_version() != "1.1":
+                raise ValueError("a transfer coding that is not understood")
+        if b"keep-alive" in fields:
+            self.idle_limit = _seconds(fields[b"keep-alive"])
+        self._left = UNKNOWN if length is None else int(length)
         self._until_close = (
-            length == UNKNOWN and not codings and not self.bodyless and self._status not in NO_BODY
+            length is None and not chunked and not self.bodyless and self._status not in NO_BODY
         )
 
     def _deliver(self, asker: Asker) -> None:

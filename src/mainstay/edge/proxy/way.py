@@ -1,11 +1,14 @@
 """How the requests of one route are written for its origins."""
 
+from collections.abc import Mapping
+
 from mainstay.edge.gateway.policy import Admit
-from mainstay.edge.gateway.settings import RouteSettings
-from mainstay.edge.http.exchange import Exchange, Header
-from mainstay.edge.proxy.headers import client_headers, framing, via
+from mainstay.edge.gateway.settings import CorsSettings, RouteSettings
+from mainstay.edge.http.exchange import Exchange, Head
+from mainstay.edge.proxy.headers import NAME, client_headers, framing
 
 UPGRADE = b"connection: Upgrade\r\nupgrade: websocket\r\n"
+_MOST_REMEMBERED = 4096
 
 
 class CannotRewrite(ValueError):
@@ -20,6 +23,10 @@ class Way:
         self._instead = None if route.rewrite is None else route.rewrite.rstrip("/").encode()
         self._host = None if route.host in ("client", "origin") else route.host.encode()
         self._keeps_host = route.host == "client"
+        self._told: dict[tuple[str, bytes, bool], bytes] = {}
+        self.label = route.label
+        self.cors = isinstance(route.cors, CorsSettings)
+        """Whether it is ours to say which pages may read an answer."""
 
     def target(self, sent: bytes) -> bytes:
         """Give the path and query for the origin; raises `CannotRewrite`."""
@@ -33,33 +40,41 @@ class Way:
             rest = b"/" + rest.lstrip(b"/")
         return self._instead + rest if self._instead or rest[:1] == b"/" else b"/" + rest
 
-    def head(self, exchange: Exchange, admit: Admit, target: bytes, authority: bytes) -> bytes:
+    def head(
+        self, exchange: Exchange, fields: Mapping[bytes, bytes], admit: Admit, target: bytes, authority: bytes
+    ) -> bytes:
         """Give the whole head of the request for the origin at `authority`.
 
-        Framing, `Host`, `Connection` and `X-Forwarded-*` are our own words; of the client's headers go on those that
-        cannot be mistaken for ours.
+        Framing, `Host`, `Connection`, `Via` and `X-Forwarded-*` are our own words; of the client's headers go on those
+        that cannot be mistaken for ours.
         """
         head = exchange.head
         host = (head.host or authority) if self._keeps_host else self._host or authority
-        lines = client_headers(head, admit.drop)
+        lines = client_headers(head, fields, admit.drop)
         lines += [name + b": " + value for name, value in admit.headers_to_origin]
-        lines.append(
-            b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\nvia: %b\r\n%b%b"
-            % (
-                exchange.peer.encode(),
-                b"https" if exchange.secure else b"http",
-                head.host or host,
-                via(head),
-                framing(head),
-                UPGRADE if head.upgrade else b"expect: 100-continue\r\n" if head.expect else b"",
-            )
+        told = self._told.get((exchange.peer, head.host, exchange.secure)) or self._tell(exchange)
+        lines += (told, _via(head) if b"via" in fields else b"via: %b %b" % (head.version, NAME))
+        end = b"\r\n\r\n"
+        if head.length != 0 or head.method != b"GET":
+            end = b"\r\n" + framing(head) + (b"expect: 100-continue\r\n" if head.expect else b"") + b"\r\n"
+        if head.upgrade:
+            end = b"\r\n" + UPGRADE + b"\r\n"
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b" % (head.method, target, host, b"\r\n".join(lines), end)
+
+    def _tell(self, exchange: Exchange) -> bytes:
+        """Give the lines about the client, which are the same for many of its requests."""
+        head = exchange.head
+        if len(self._told) >= _MOST_REMEMBERED:
+            self._told.clear()
+        told = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b" % (
+            exchange.peer.encode(),
+            b"https" if exchange.secure else b"http",
+            head.host,
         )
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (head.method, target, host, b"\r\n".join(lines))
+        self._told[exchange.peer, head.host, exchange.secure] = told
+        return told
 
 
-def answers_id(headers: list[Header]) -> bytes:
-    """Give the request's id among what is told to the client; empty when there is none."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value
-    return b""
+def _via(head: Head) -> bytes:
+    """Give `Via` with those who carried the request before."""
+    return b"via: " + b", ".join([*head.all(b"via"), head.version + b" " + NAME])
