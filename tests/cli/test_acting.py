@@ -111,6 +111,16 @@ def test_a_job_that_fails_says_no(keyed: Company, cli: Cli, monkeypatch: pytest.
     assert "127.0.0.1:9" in run["error"]
 
 
+def test_a_password_that_everybody_can_read_is_told_of_and_not_repeated(
+    keyed: Company, cli: Cli, now: float
+) -> None:
+    keyed.change(scenes.backup(now))
+    said = cli("backup", "restore", "erp", "--into", "postgresql://u:seen-by-all@127.0.0.1:9/x", "--dry-run")
+    assert said.code == 1
+    assert "give it by $PGPASSWORD" in said.err
+    assert "seen-by-all" not in said.err + said.out
+
+
 def test_healing_is_planned_done_and_switched_off(company: Company, cli: Cli) -> None:
     company.write(PROCESS.format(python=sys.executable))
     try:

@@ -65,6 +65,7 @@ async def test_incidents_and_one_with_its_timeline(site: Booted, client: Client)
     assert one["timeline"][0]["what"] == "First failed answer"
     assert isinstance(one["facts"], dict)
     await get(client, "/incidents/none", 404)
+    assert (await get(client, "/incidents?state=opened", 400))["hint"] == "use one of open, resolved"
     path = (await addresses(site))["incident"]
     csrf = (await client.get(path)).csrf
     taken = await client.post(f"/api/v1{path}/acknowledge", headers={"X-CSRF-Token": csrf})
@@ -83,6 +84,7 @@ async def test_jobs_runs_and_running_one(site: Booted, client: Client) -> None:
     identifier = json.loads(made.text)["id"]
     assert (await get(client, f"/runs/{identifier}"))["state"] == "queued"
     assert (await get(client, "/runs?job=backup:hr&state=queued"))["runs"][0]["id"] == identifier
+    assert "queued, running" in (await get(client, "/runs?state=waiting", 400))["hint"]
     missing = await client.post("/api/v1/jobs/none/run", headers={"X-CSRF-Token": csrf})
     assert missing.status == 404
     running = (await addresses(site))["run"]

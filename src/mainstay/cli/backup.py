@@ -189,6 +189,13 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
     from mainstay.ports.postgres.dsn import Dsn
 
     target = Dsn.parse(args.into)
+    if "password" in target.params:
+        ctx.out.note(
+            (
+                "every account of this machine can read the password in --into: give it by $PGPASSWORD",
+                "yellow",
+            )
+        )
     row = _sound(ctx, args.id)
 
     async def work() -> Any:

@@ -4,7 +4,7 @@ Every endpoint's docstring is its entry in the reference.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mainstay import __version__
+from mainstay.core.run import RunState
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
 from mainstay.web.health import CheckHealth, ServiceHealth, health
@@ -170,6 +171,8 @@ def _check(check: CheckHealth) -> dict[str, Any]:
 async def incidents(request: Request) -> Response:
     """Incidents from the newest back; `?state=open|resolved&service=NAME&limit=N&before=ID`."""
     asked = request.query_params
+    if nonsense := _nonsense(request, ("open", "resolved")):
+        return nonsense
     rows = await site_of(request).store.read(
         lambda tx: views.incidents(
             tx,
@@ -248,6 +251,8 @@ async def run_job(request: Request, form: Form) -> Response:
 async def runs(request: Request) -> Response:
     """Runs from the newest back; `?job=NAME&state=STATE&limit=N&before=ID`."""
     asked = request.query_params
+    if nonsense := _nonsense(request, tuple(RunState)):
+        return nonsense
     rows = await site_of(request).store.read(
         lambda tx: views.runs(
             tx,
@@ -328,6 +333,14 @@ async def outbox(request: Request) -> Response:
 async def unknown(request: Request) -> Response:
     """Whatever else is asked."""
     return problem(404, "there is no such endpoint", "see the reference, or GET /api/v1/status")
+
+
+def _nonsense(request: Request, states: Sequence[str]) -> Response | None:
+    """Refuse a state that there is not: an empty list would look as if all were well."""
+    state = request.query_params.get("state", "")
+    if state and state not in states:
+        return problem(400, f"there is no state {state}", f"use one of {', '.join(states)}")
+    return None
 
 
 def _limit(request: Request) -> int:
