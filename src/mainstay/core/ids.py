@@ -1,10 +1,14 @@
 """Identifiers that sort by the time they were made."""
 
 import os
+import struct
 import threading
 
 _lock = threading.Lock()
 _last = 0
+_random: list[int] = []
+"""Numbers of 64 bits, fetched for many identifiers at a time; a child process must not have the same ones."""
+os.register_at_fork(after_in_child=_random.clear)
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _LETTERS for low in _LETTERS]
 _SHIFTS = tuple(range(120, -1, -10))
@@ -20,7 +24,10 @@ def new_id(now: float) -> str:
     stamp = (int(now * 1000) << 16) & ((1 << 64) - 1)
     with _lock:
         _last = stamp = max(stamp, _last + 1)
-    return _base32((stamp << 64) | int.from_bytes(os.urandom(8), "big"))
+        if not _random:
+            _random.extend(struct.unpack("256Q", os.urandom(2048)))
+        chance = _random.pop()
+    return _base32((stamp << 64) | chance)
 
 
 def first_id(at: float) -> str:

@@ -109,8 +109,7 @@ class Turn:
         bodyless = status in (204, 304)
         length = b"" if bodyless else b"Content-Length: %d\r\n" % len(body)
         head = self._head(status, headers, length)
-        self.state = ENDED
-        self.receiver = None  # it knows this turn: nobody should have to look for the circle
+        self._over()
         if bodyless or self._silent:
             body = b""
         self.sent = len(body)
@@ -178,7 +177,7 @@ class Turn:
         if self._left:
             self.abort()  # a short answer must not look like a whole one
             return
-        self.state = ENDED
+        self._over()
         if self.gone:
             return
         if self._chunked:
@@ -188,7 +187,7 @@ class Turn:
     def abort(self) -> None:
         if self.state is ENDED:
             return
-        self.state = ENDED
+        self._over()
         if not self.gone:
             self._connection.cut(self)
 
@@ -225,7 +224,11 @@ class Turn:
         self.status = status
         self._silent = self.head.method == b"HEAD"
         if self.gone:
-            self.state = ENDED
+            self._over()
+
+    def _over(self) -> None:
+        # Each knows the other: left alone they would wait for the garbage collector, thousands at a time.
+        self.state, self.receiver = ENDED, None
 
     def _head(self, status: int, headers: Iterable[Header], framing: bytes) -> bytes:
         connection = self._connection

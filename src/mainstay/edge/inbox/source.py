@@ -94,12 +94,7 @@ def _says_json(kind: str | None) -> bool:
 
 def written(headers: list[Header]) -> str:
     """Write headers as JSON; the values of private ones are masked."""
-    pieces = []
-    for pair in headers:
-        try:
-            pieces.append(_known[pair])
-        except KeyError:
-            pieces.append(_learned(pair))
+    pieces = [_known.get(pair) or _learned(pair) for pair in headers]
     return f"[{','.join(pieces)}]"
 
 

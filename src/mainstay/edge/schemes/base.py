@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import StringConstraints
+from pydantic_core import from_json
 
 from mainstay.core.errors import MainstayError
 from mainstay.core.plugin import Plugin
@@ -36,12 +39,22 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Give every value of a header, in order."""
-        wanted = name.lower().encode("latin-1", "replace")
+        wanted = _wire(name)
         return [value.decode("latin-1") for key, value in self.pairs if key == wanted]
 
     def get(self, name: str) -> str | None:
         """Give a header's value; a repeated one is joined with commas (RFC 9110, 5.3), an empty one is none."""
-        return ", ".join(self.all(name)).strip(" \t") or None
+        wanted, found = _wire(name), None
+        for key, value in self.pairs:
+            if key == wanted:
+                found = value if found is None else b"%b, %b" % (found, value)
+        return found.decode("latin-1").strip(" \t") or None if found else None
+
+
+@lru_cache(1024)
+def _wire(name: str) -> bytes:
+    """Write a header's name as it comes: always the same few are asked for."""
+    return name.lower().encode("latin-1", "replace")
 
 
 @dataclass(slots=True)
@@ -76,8 +89,10 @@ class Delivery:
 
 def parse(body: bytes) -> Any:
     """Read JSON; None when it is none."""
+    with suppress(ValueError):
+        return from_json(body)
     try:
-        return json.loads(body)
+        return json.loads(body)  # it takes five times as long, and reads lone surrogates and UTF-16
     except (ValueError, RecursionError):
         return None
 
