@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
+from mainstay.edge.gateway.keyring import KeyRing
 from mainstay.edge.gateway.settings import GatewaySettings
+from mainstay.ports.clock import FakeClock
+from mainstay.store import keys
+from mainstay.store.base import Tx
+from mainstay.store.open import open_store
 from tests.edge.gateway.minting import SECRET, Mint
 from tests.journals import journal
 
@@ -15,6 +22,7 @@ __all__ = ["journal"]
 
 WALL = 1_800_000_000.0
 Read = Callable[[dict[str, Any]], GatewaySettings]
+Held = tuple[KeyRing, dict[str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +35,35 @@ def read(mint: Mint) -> Read:
     """Read a `gateway:` section, as the loader does."""
     context = {"resolve": lambda name: SECRET, "directory": mint.directory}
     return lambda data: GatewaySettings.model_validate(data, context=context)
+
+
+@pytest.fixture(scope="session")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
+    """API keys in a real journal, and the ring that knows them."""
+    made: dict[str, str] = {}
+    clock = FakeClock(WALL)
+
+    def unit(tx: Tx) -> None:
+        def one(label: str, plan: str, expires_at: float | None = None) -> str:
+            text, key = keys.create(
+                tx, "shop-1", plan=plan, note="", who="test", now=WALL - 99, expires_at=expires_at
+            )
+            made[label] = text
+            return key.id
+
+        one("good", "paid", WALL + 99)
+        one("plain", "")
+        one("expired", "paid", WALL - 1)
+        keys.revoke(tx, one("revoked", "paid"), WALL)
+
+    async def fill() -> KeyRing:
+        path = tmp_path_factory.mktemp("journal") / "journal.db"
+        ring = KeyRing(partial(open_store, f"sqlite:///{path}", clock), clock)
+        store = await open_store(f"sqlite:///{path}", clock)
+        await store.write(unit)
+        await store.close()
+        await ring.load()
+        await ring.close()
+        return ring
+
+    return asyncio.run(fill()), made

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.edge.gateway.gateway import Around, Gateway
+from mainstay.edge.gateway.keyring import Connect
 from mainstay.edge.gateway.policy import Admit, Ask, Decision, Deny, Verdict
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.ports.clock import FakeClock
-from mainstay.store.base import Store
 from tests.edge.gateway.conftest import WALL
 from tests.servers.recorder import Recorder
 
@@ -53,10 +53,10 @@ def status(found: Verdict) -> int:
 
 @asynccontextmanager
 async def house(
-    settings: GatewaySettings, directory: Path, store: Store | None = None, processes: int = 1
+    settings: GatewaySettings, directory: Path, connect: Connect | None = None, processes: int = 1
 ) -> AsyncIterator[House]:
     clock = FakeClock(WALL)
-    gateway = Gateway(settings, Around(clock, directory, processes, store))
+    gateway = Gateway(settings, Around(clock, directory, processes, connect))
     await gateway.start()
     try:
         yield House(gateway, clock)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import datetime
 import hmac
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mainstay.core.errors import JournalError
 from mainstay.edge.gateway.gateway import Around, Gateway
+from mainstay.edge.gateway.open import Standing
 from mainstay.edge.gateway.policy import Admit, Ask, Deny
 from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.store import keys
-from mainstay.store.base import Tx
+from mainstay.store.base import Store, Tx
+from mainstay.store.open import open_store
 from tests.edge.gateway.conftest import WALL, Read
 from tests.edge.gateway.house import House, house, status
 from tests.edge.gateway.minting import SECRET, Mint
-from tests.helpers import aeventually
+from tests.helpers import ROOT, aeventually
 from tests.journals import Journal
 from tests.servers.recorder import Recorder
 from tests.servers.redis import RedisServer
@@ -120,8 +125,8 @@ async def test_a_key_opens_and_is_revoked_within_two_seconds(
 ) -> None:
     """The edge and whoever revokes are two processes, which share nothing but the journal."""
     settings, clock = read({"routes": [{}], "auth": {"keys": {}}}), SystemClock()
-    async with journal.opened() as edge, journal.opened() as person:
-        gateway = Gateway(settings, Around(clock, tmp_path, store=edge))
+    async with journal.opened() as person:
+        gateway = Gateway(settings, Around(clock, tmp_path, connect=partial(open_store, journal.url, clock)))
         await gateway.start()
 
         def opens(text: str) -> bool:
@@ -145,17 +150,12 @@ async def _used(person: Any, name: str) -> bool:
 
 async def test_keys_are_not_judged_before_the_journal_was_read(read: Read, tmp_path: Path) -> None:
     settings = read({"routes": [{}], "auth": {"keys": {}}})
-    from mainstay.core.errors import JournalError
 
-    class Broken:
-        async def read(self, unit: object) -> object:
-            raise JournalError("the disk is full")
-
-        def version(self, topic: str) -> int:
-            return 0
+    async def connect() -> Store:
+        raise JournalError("the disk is full")
 
     clock = FakeClock(WALL)
-    gateway = Gateway(settings, Around(clock, tmp_path, store=Broken()))  # type: ignore[arg-type]
+    gateway = Gateway(settings, Around(clock, tmp_path, connect=connect))
     await gateway.start()
     found = await House(gateway, clock).bearer("ms_aaaaaaaaaa_" + "a" * 36)
     assert isinstance(found, Deny)
@@ -240,6 +240,16 @@ async def test_an_origin_can_tell_what_came_through_the_gateway(
     said = "\n".join(["v1", "POST", "/v1/x?y=1", str(int(WALL)), "alice", "free"])
     digest = hmac.digest(SECRET.encode(), said.encode(), "sha256")
     assert value.decode() == f"t={int(WALL)},s={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+    page = (ROOT / "docs/how-to/protect-an-api.md").read_text()
+    code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert code
+    exec(code[1], told := dict[str, Any]())  # noqa: S102 - what we tell people to do
+    sent = {"X-User-ID": "alice", "X-User-Plan": "free", "X-Mainstay-Signature": value.decode()}
+    assert told["genuine"](SECRET, "POST", "/v1/x?y=1", sent, WALL + 60)
+    assert not told["genuine"](SECRET, "POST", "/v1/x?y=1", sent, WALL + 61)
+    assert not told["genuine"](SECRET, "POST", "/v1/x?y=2", sent, WALL)
+    assert not told["genuine"](SECRET, "POST", "/v1/x?y=1", {**sent, "X-User-ID": "root"}, WALL)
+    assert not told["genuine"](SECRET, "POST", "/v1/x?y=1", {}, WALL)
 
 
 async def test_nothing_is_signed_without_a_key(read: Read, recorder: Recorder, tmp_path: Path) -> None:
@@ -247,3 +257,18 @@ async def test_nothing_is_signed_without_a_key(read: Read, recorder: Recorder, t
         found = await ours.verdict()
         assert isinstance(found, Admit)
         assert ours.gateway.signature(b"GET", b"/", found, WALL) is None
+
+
+async def test_counts_outlive_a_change_of_configuration(read: Read, tmp_path: Path) -> None:
+    standing, around = Standing(), Around(FakeClock(WALL), tmp_path)
+    first, second = ({"routes": [{"name": name}], "per_address": "2/day"} for name in ("old", "new"))
+    async with standing.hold(read(first), around) as gateway:
+        ours = House(gateway, FakeClock(WALL))
+        assert await from_all(ours, "a", "a") == [200, 200]
+        async with standing.hold(read(second), around) as swapped:
+            assert swapped is gateway
+            assert gateway.settings.routes[0].name == "new"
+            assert await from_all(ours, "a", "b") == [429, 200]
+        assert await from_all(ours, "a") == [429]
+    async with standing.hold(read(first), around) as fresh:
+        assert fresh is not gateway

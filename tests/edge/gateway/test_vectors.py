@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
 from mainstay.edge.gateway.auth import Authenticator
@@ -18,10 +15,7 @@ from mainstay.edge.gateway.tokens.bearer import Tokens
 from mainstay.edge.gateway.tokens.issuer import Issuer
 from mainstay.edge.gateway.tokens.sources import FixedKeys
 from mainstay.ports.clock import FakeClock
-from mainstay.store import keys
-from mainstay.store.base import Tx
-from mainstay.store.open import open_store
-from tests.edge.gateway.conftest import WALL, Read
+from tests.edge.gateway.conftest import WALL, Held, Read
 from tests.edge.gateway.minting import Mint
 from tests.edge.gateway.vectors import Vector, load
 
@@ -31,37 +25,6 @@ POLICY, VECTORS = load()
 @pytest.fixture(scope="module")
 def settings(read: Read) -> GatewaySettings:
     return read(POLICY)
-
-
-@pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyRing, dict[str, str]]:
-    """API keys in a real journal, and the ring that knows them."""
-    made: dict[str, str] = {}
-    clock = FakeClock(WALL)
-
-    def unit(tx: Tx) -> None:
-        def one(label: str, plan: str, expires_at: float | None = None) -> str:
-            text, key = keys.create(
-                tx, "shop-1", plan=plan, note="", who="test", now=WALL - 99, expires_at=expires_at
-            )
-            made[label] = text
-            return key.id
-
-        one("good", "paid", WALL + 99)
-        one("plain", "")
-        one("expired", "paid", WALL - 1)
-        keys.revoke(tx, one("revoked", "paid"), WALL)
-
-    async def fill() -> KeyRing:
-        path: Path = tmp_path_factory.mktemp("journal") / "journal.db"
-        store = await open_store(f"sqlite:///{path}", clock)
-        await store.write(unit)
-        ring = KeyRing(store, clock)
-        await ring.load()
-        await store.close()
-        return ring
-
-    return asyncio.run(fill()), made
 
 
 def gate(settings: GatewaySettings, ring: KeyRing) -> Gate:
@@ -75,9 +38,7 @@ def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
-def test_the_verdict(
-    vector: Vector, settings: GatewaySettings, held: tuple[KeyRing, dict[str, str]], mint: Mint
-) -> None:
+def test_the_verdict(vector: Vector, settings: GatewaySettings, held: Held, mint: Mint) -> None:
     ring, made = held
     asked = gate(settings, ring)
     sent = vector.sent(mint, WALL, made)

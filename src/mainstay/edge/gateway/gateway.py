@@ -10,7 +10,7 @@ from typing import Any
 from mainstay.edge.gateway.auth import Authenticator
 from mainstay.edge.gateway.certificates import Certificates
 from mainstay.edge.gateway.gate import Gate
-from mainstay.edge.gateway.keyring import KeyRing
+from mainstay.edge.gateway.keyring import Connect, KeyRing
 from mainstay.edge.gateway.limits import Leases, Limiter, MemoryLimiter, SharedLimiter
 from mainstay.edge.gateway.limits.gcra import LocalLimiter
 from mainstay.edge.gateway.limits.redis import RedisCentral
@@ -24,7 +24,6 @@ from mainstay.edge.gateway.tokens.issuer import Issuer
 from mainstay.edge.gateway.tokens.sources import FetchedKeys, FixedKeys
 from mainstay.edge.http.exchange import Header
 from mainstay.ports.clock import Clock
-from mainstay.store.base import Store
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +37,8 @@ class Around:
     """Where the file of shared limits may be; it exists."""
     processes: int = 1
     """How many processes serve the same gateway on this host."""
-    store: Store | None = None
-    """The journal, for API keys."""
+    connect: Connect | None = None
+    """Opens the journal, for API keys; only when they are turned on."""
     outside: Outside | None = None
     """For keys and the validating service; over HTTP when left out."""
 
@@ -79,7 +78,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, around: Around) -> None:
         self._around = around
         self._outside = around.outside or HttpOutside()
-        self._ring = KeyRing(around.store, around.clock) if around.store else None
+        self._ring = KeyRing(around.connect, around.clock) if around.connect else None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._policy = self._build(settings, None)
 
@@ -101,8 +100,6 @@ class Gateway:
 
         What cannot be had now is tried again; until then those who need it are answered 503.
         """
-        if self._ring is not None:
-            await self._ring.look()
         await self._fetched(self._policy)
         self._keep()
 
@@ -127,11 +124,15 @@ class Gateway:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._policy.counters.close()
         await self._outside.close()
+        if self._ring is not None:
+            await self._ring.close()
 
     # --- what is kept fresh -------------------------------------------------------------------------------------------
 
     async def _fetched(self, policy: Policy) -> None:
-        """Fetch the keys that were never asked for."""
+        """Get the keys that were never asked for."""
+        if self._ring is not None and policy.gate.settings.auth.keys and not self._ring.known:
+            await self._ring.look()
         await asyncio.gather(*(source.fetch() for source in policy.sources if not source.fetches))
 
     def _keep(self) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from mainstay.core.errors import JournalError
 from mainstay.edge.gateway.hygiene import safe
@@ -18,14 +19,24 @@ _LOOK_ANYWAY = 15.0
 _log = logging.getLogger(__name__)
 
 
+Connect = Callable[[], Awaitable[Store]]
+"""Opens the journal. Raises `JournalError` when it cannot be opened."""
+
+
 class KeyRing:
     """The keys that open something now. While the journal cannot be read, those known before go on to."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, connect: Connect, clock: Clock) -> None:
+        self._connect = connect
         self._clock = clock
+        self._store: Store | None = None
         self._keys: dict[bytes, tuple[str, Identity]] | None = None
         self._used: dict[str, float] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the journal was ever read."""
+        return self._keys is not None
 
     def mine(self, raw: bytes) -> bool:
         """Whether a bearer's word has the shape of a key."""
@@ -47,16 +58,16 @@ class KeyRing:
     async def run(self) -> None:
         """Keep up with the journal until cancelled, and tell it which keys were used."""
         while True:
-            seen = self._store.version(keys.TOPIC)
             try:
+                store = await self._opened()
+                seen = store.version(keys.TOPIC)
                 await self.load()
-                await self._tell()
+                await self._tell(store)
+                if store.version(keys.TOPIC) == seen:
+                    await store.wait(keys.TOPIC, _LOOK_ANYWAY)
             except JournalError as fault:
                 _log.warning("API keys cannot be looked up: %s; those known before stay in use", fault)
                 await self._clock.sleep(1.0)
-                continue
-            if self._store.version(keys.TOPIC) == seen:
-                await self._store.wait(keys.TOPIC, _LOOK_ANYWAY)
 
     async def look(self) -> None:
         """Read the keys once, if the journal can be read."""
@@ -67,8 +78,21 @@ class KeyRing:
 
     async def load(self) -> None:
         """Read the keys. Raises `JournalError`."""
-        now = self._clock.now()
-        self._take(await self._store.read(lambda tx: keys.live(tx, now)))
+        store, now = await self._opened(), self._clock.now()
+        self._take(await store.read(lambda tx: keys.live(tx, now)))
+
+    async def close(self) -> None:
+        """Say what is not said yet of the keys' use, and close the journal."""
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(JournalError):
+                await self._tell(store)
+            await store.close()
+
+    async def _opened(self) -> Store:
+        if self._store is None:
+            self._store = await self._connect()
+        return self._store
 
     def _take(self, rows: Iterable[LiveKey]) -> None:
         found = {}
@@ -78,7 +102,7 @@ class KeyRing:
                 found[bytes.fromhex(row.hash)] = row.id, Identity(row.subject, row.plan or None, until)
         self._keys = found
 
-    async def _tell(self) -> None:
+    async def _tell(self, store: Store) -> None:
         used, self._used = self._used, {}
         if used:
-            await self._store.write(lambda tx: keys.used(tx, used))
+            await store.write(lambda tx: keys.used(tx, used))
