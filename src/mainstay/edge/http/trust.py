@@ -1,6 +1,7 @@
 """Who a request really comes from, when proxies that are trusted stand before us."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mainstay.edge.http.exchange import Head
@@ -27,7 +28,8 @@ class Trust:
         The list is read from its end, where our own proxies wrote, to the first address that is not one of them: what
         stands before that anybody may have made up. What is no address ends it.
         """
-        for hop in reversed(b",".join(head.all(b"x-forwarded-for")).split(b",")):
+        hops = head.all(b"x-forwarded-for")
+        for hop in reversed(b",".join(hops).split(b",")) if hops else ():
             address = _parse(hop.strip().decode("latin-1"))
             if address is None:
                 break
@@ -40,6 +42,7 @@ class Trust:
         return peer, secure
 
 
+@lru_cache(4096)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(text)
