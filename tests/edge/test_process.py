@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +20,7 @@ from mainstay.edge.http.meter import read
 from tests.helpers import bare_environment, eventually
 from tests.servers.process import accepts, free_port
 
+IDLE = 1000
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -53,6 +55,12 @@ class House:
 
     def sample(self, name: str, *labels: str) -> float:
         return read(self.meters, time.time()).get((name, labels), 0.0)
+
+    def answers(self) -> float:
+        return self.sample("mainstay_edge_requests_total", "gateway", "200")
+
+    def answered(self, count: float) -> bool:
+        return self.answers() >= count
 
     def signal(self, number: signal.Signals) -> None:
         for process in self.running:
@@ -136,6 +144,22 @@ def test_the_end_cuts_nobody_off(house: House) -> None:
         assert response.read() == b"ended"
     assert house.running[0].wait(10) == 0
     assert house.sample("mainstay_edge_connections", "gateway") == 0
+
+
+@pytest.mark.parametrize("house", [1], indirect=True)
+def test_an_idle_connection_costs_less_than_4_kib(house: House) -> None:
+    def memory() -> int:
+        lines = Path(f"/proc/{house.running[0].pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024
+
+    with ExitStack() as stack:
+        for count in (100, IDLE):
+            before, answers = memory(), house.answers()
+            for _ in range(count):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", house.port)))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            eventually(partial(house.answered, answers + count))
+        assert (memory() - before) / IDLE < 4096
 
 
 def test_only_edge_with_nothing_to_do_says_so(tmp_path: Path) -> None:

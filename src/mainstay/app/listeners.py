@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
@@ -24,6 +25,8 @@ from mainstay.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+ENDING = 5.0
+"""Seconds that handlers which were replaced before have to close in the end."""
 LOOK_EVERY = 0.1
 """Seconds between two looks whether a handler's last request is answered."""
 
@@ -39,6 +42,15 @@ class Surroundings:
 
 Opening = Callable[[Surroundings], AbstractAsyncContextManager[Handler]]
 """Opens what a handler needs and gives the handler; it is left when the handler's last request is answered."""
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """A handler that takes over another configuration while it answers, because it holds what must not be lost."""
+
+    async def change(self, config: Config) -> None:
+        """Answer further requests by this one. Raises `MainstayError`, and has changed nothing then."""
+        ...
 
 
 class Tenure:
@@ -100,21 +112,14 @@ class Edge:
         """Serve what the configuration says from now on. Raises `MainstayError`, and has changed nothing then."""
         certificates = Certificates(config.edge.tls) if config.edge.tls else None
         context = certificates.context() if certificates else None
-        tenures: dict[str, Tenure] = {}
-        with self._bound(config.edge, openings := self._openings(config)) as sockets:
-            try:
-                for name, opening in openings.items():
-                    surroundings = Surroundings(config, self._clock, self._meter)
-                    tenures[name] = Tenure(opening(surroundings))
-                    await tenures[name].handler()
-            except BaseException:
-                for tenure in tenures.values():
-                    await tenure.end()
-                raise
+        openings = self._openings(config)
+        with self._bound(config.edge, openings) as sockets:
+            tenures = await self._open(config, openings)
             self._take_log(config)
-            for name, tenure in tenures.items():
-                await self._put(name, config, tenure, sockets.pop(name, None), context)
-        for name in self.listeners.keys() - tenures.keys():
+            for name in openings:
+                await self._put(name, config, tenures.get(name), sockets.pop(name, None), context)
+        for name in self.listeners.keys() - openings.keys():
+            self.listeners[name].server.deafen()
             self._later(self._retire(self.listeners.pop(name), config.edge.drain_timeout))
         self._config, self._certificates = config, certificates
 
@@ -138,8 +143,9 @@ class Edge:
         retiring = [asyncio.create_task(self._retire(listener, patience)) for listener in listeners]
         if retiring:
             await asyncio.wait(retiring)
-        for task in self._leaving:
-            task.cancel()
+        if self._leaving:
+            # Their last requests are answered or cut off, so this takes no longer than the handlers' own ends.
+            await asyncio.wait(self._leaving, timeout=ENDING)
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -151,32 +157,62 @@ class Edge:
             self._log.close()
             self._log = None
 
+    async def _open(self, config: Config, openings: Mapping[str, Opening]) -> dict[str, Tenure]:
+        """Open the handlers that must be opened anew; those that can change take the new configuration over."""
+        tenures: dict[str, Tenure] = {}
+        changed: list[Changing] = []
+        try:
+            for name, opening in openings.items():
+                if self._changing(name) is None:
+                    tenures[name] = Tenure(opening(Surroundings(config, self._clock, self._meter)))
+                    await tenures[name].handler()
+            for name in openings:
+                handler = self._changing(name)
+                if handler is not None:
+                    await handler.change(config)
+                    changed.append(handler)
+        except BaseException:
+            for tenure in tenures.values():
+                await tenure.end()
+            for handler in changed:
+                if self._config is not None:
+                    await handler.change(self._config)
+            raise
+        return tenures
+
+    def _changing(self, name: str) -> "Changing | None":
+        """Give the handler of a listener if it can change while it answers."""
+        listener = self.listeners.get(name)
+        handler: object = listener.server.handler if listener else None
+        return handler if isinstance(handler, Changing) else None
+
     async def _put(
         self,
         name: str,
         config: Config,
-        tenure: Tenure,
+        tenure: Tenure | None,
         bound: socket.socket | None,
         context: ssl.SSLContext | None,
     ) -> None:
-        handler = await tenure.handler()
-        listener = self.listeners.get(name)
         body = config.edge.max_body if name == "webhooks" else config.edge.max_upload
         limits, trust = config.edge.limits(body), Trust(config.edge.trusted_proxies)
+        listener = self.listeners.get(name)
         if listener is None:
+            assert tenure is not None  # noqa: S101 - only a listener that stands keeps its handler
             witness = Witness(name, self._meter, self._clock, self._log)
-            server = Server(handler, self._clock, limits, trust, witness)
+            server = Server(await tenure.handler(), self._clock, limits, trust, witness)
             listener = self.listeners[name] = Listener(server, witness, "", tenure)
-        else:
-            server, before = listener.server, listener.tenure
-            under_way = server.under_way()
-            server.handler, server.limits, server.trust = handler, limits, trust
-            listener.witness.log, listener.tenure = self._log, tenure
-            self._later(self._leave(server, under_way, before))
+        elif tenure is not None:
+            before, listener.tenure = listener.tenure, tenure
+            under_way = listener.server.under_way()
+            listener.server.handler = await tenure.handler()
+            self._later(self._leave(listener.server, under_way, before))
+        listener.server.limits, listener.server.trust = limits, trust
+        listener.witness.log = self._log
         if bound is not None:
-            await server.listen(bound, context)
+            await listener.server.listen(bound, context)
         else:
-            await server.secure(context)
+            await listener.server.secure(context)
         listener.address = _address(config.edge, name)
 
     async def _leave(self, server: Server, under_way: set[Turn], tenure: Tenure) -> None:

@@ -144,12 +144,12 @@ class Connection(asyncio.Protocol):
 
     def answered(self, turn: Turn) -> None:
         """The answer is whole: take up the next request, or close."""
-        self.server.ended(turn, self)
+        now = self.server.ended(turn)
         self._held = False
         if not turn.keep or self.server.draining:
             self._leave(clean=turn.whole and not self._buffer)
         elif turn.whole:
-            self._renew()
+            self._renew(now)
         if not self._busy and (self._buffer or self._paused):
             self.soon(self._advance)
 
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
 
     def cut(self, turn: Turn) -> None:
         """End the connection so that nobody takes what was sent for whole."""
-        self.server.ended(turn, self, cut=True)
+        self.server.ended(turn, cut=True)
         self.turn = None
         self.abort()
 
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
         self.phase = HELD
         self.deadline = 0.0
         if turn.state is ENDED:
-            self._renew()
+            self._renew(self.server.clock.monotonic())
         elif turn.receiver is not None:
             turn.receiver.end()
         return self.phase == HEAD
@@ -313,11 +313,11 @@ class Connection(asyncio.Protocol):
             turn.receiver.data(data)
         return whole
 
-    def _renew(self) -> None:
+    def _renew(self, now: float) -> None:
         """Be ready for the next request."""
         self.turn = None
         self.phase = HEAD
-        self._set_deadline()
+        self.deadline = now + self.server.limits.idle_timeout
 
     def _throttle(self) -> None:
         if self._transport.is_closing():
@@ -347,7 +347,7 @@ class Connection(asyncio.Protocol):
     def _lose(self) -> None:
         turn, self.turn = self.turn, None
         if turn is not None and turn.state is not ENDED:
-            self.server.ended(turn, self, cut=True)
+            self.server.ended(turn, cut=True)
             turn.lose()
 
     def _broken(self) -> None:

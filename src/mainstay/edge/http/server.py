@@ -138,7 +138,7 @@ class Server:
     async def drain(self, patience: float) -> bool:
         """Take no more connections, finish what is under way, and end; False when somebody had to be cut off."""
         self.draining = True
-        self._stop_listening()
+        self.deafen()
         for connection in tuple(self._connections):
             connection.drain()
         if self._connections:
@@ -156,7 +156,7 @@ class Server:
 
     async def close(self) -> None:
         """End at once."""
-        self._stop_listening()
+        self.deafen()
         for connection in tuple(self._connections):
             connection.abort()
         if self._ticking is not None:
@@ -168,7 +168,8 @@ class Server:
             self._empty.clear()
             await self._empty.wait()
 
-    def _stop_listening(self) -> None:
+    def deafen(self) -> None:
+        """Take no more connections."""
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -225,10 +226,12 @@ class Server:
             )
         )
 
-    def ended(self, turn: Turn, connection: Connection, cut: bool = False) -> None:
-        """A request has its answer, or will not get one."""
+    def ended(self, turn: Turn, cut: bool = False) -> float:
+        """A request has its answer, or will not get one; gives the time on the monotonic clock."""
         self.served += 1
-        self._observer.ended(turn, self.clock.monotonic() - turn.began, cut)
+        now = self.clock.monotonic()
+        self._observer.ended(turn, now - turn.began, cut)
+        return now
 
     def refused(self, connection: Connection, refusal: Refused) -> None:
         """Somebody was sent away."""

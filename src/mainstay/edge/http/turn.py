@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from mainstay.edge.http.exchange import Head, Header, Receiver
+from mainstay.edge.http.head import TEXT
 
 if TYPE_CHECKING:
     from mainstay.edge.http.connection import Connection
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 WAITING, BEGUN, ENDED = 0, 1, 2
 OURS = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding"})
 """What an answer's framing is said with, and the date: made here, whatever a handler gives."""
-CLOSE = b"Connection: close\r\n"
-KEEP = b"Connection: keep-alive\r\n"
+CLOSE = b"Connection: close\r\n\r\n"
+KEEP = b"Connection: keep-alive\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 JOINED = 4096
 """Bytes up to which a chunk is joined with its framing instead of sent in three parts."""
@@ -234,8 +235,9 @@ class Turn:
         connection = self._connection
         lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in OURS]
         block = b"".join(lines)
-        if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
-            raise ValueError("a header of an answer holds the end of a line")
+        # What is left without the text must be the ends of the lines: no header holds another one.
+        if block.translate(None, TEXT) != b"\r\n" * len(lines):
+            raise ValueError("a header of an answer holds a control character")
         self.keep = self.keep and connection.may_keep(self)
-        end = (b"\r\n" if self.head.version == b"1.1" else KEEP + b"\r\n") if self.keep else CLOSE + b"\r\n"
-        return b"".join((connection.server.lead(status), block, framing, end))
+        end = (b"\r\n" if self.head.version == b"1.1" else KEEP) if self.keep else CLOSE
+        return b"%b%b%b%b" % (connection.server.lead(status), block, framing, end)

@@ -33,6 +33,10 @@ FAMILIES = (REQUESTS, TOOK, CUT, REFUSED, RECEIVED, SENT, CONNECTIONS, DROPPED, 
 """What is counted of HTTP, whoever answers."""
 
 
+AGENTS = 256
+"""Names of clients' programs that are remembered in the form of the log."""
+
+
 class Witness:
     """The `server.Observer` of a listener."""
 
@@ -41,6 +45,7 @@ class Witness:
         self._listener = listener
         self._meter = meter
         self._clock = clock
+        self._agents: dict[bytes, str] = {}
         self._by_status: dict[int, Cell] = {}
         self._took = meter.histogram(TOOK, listener)
         self._cut = meter.cell(CUT, listener)
@@ -77,16 +82,23 @@ class Witness:
     def connections(self, count: int) -> None:
         self._open.set(count)
 
+    def _agent(self, agent: bytes) -> str:
+        """Quote a program's name; there are few of them, so they are remembered."""
+        if len(self._agents) >= AGENTS:
+            self._agents.clear()
+        found = self._agents[agent] = f',"agent":{quoted(agent[:256].decode("latin-1"))}'
+        return found
+
     def _line(self, turn: Turn, seconds: float, cut: bool) -> str:
-        head = turn.head
+        head = turn.head  # neither its path nor its host can hold a quote: the gate has seen to that
         agent = head.get(b"user-agent")
-        more = f',"agent":{quoted(agent[:256].decode("latin-1"))}' if agent else ""
+        more = (self._agents.get(agent) or self._agent(agent)) if agent else ""
         if turn.notes:
             more += "".join(f",{quoted(name)}:{quoted(value)}" for name, value in turn.notes.items())
         if cut:
             more += ',"cut":true'
         return (
             f'{{"at":{self._clock.now():.3f},"listener":"{self._listener}","peer":"{turn.peer}",'
-            f'"method":"{head.method.decode()}","host":"{head.host.decode()}","path":{quoted(head.path.decode())},'
+            f'"method":"{head.method.decode()}","host":"{head.host.decode()}","path":"{head.path.decode()}",'
             f'"status":{turn.status or 499},"in":{turn.received},"out":{turn.sent},"ms":{seconds * 1000:.2f}{more}}}'
         )
