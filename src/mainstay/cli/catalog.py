@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
         Command("heal", _ACT, "do now what is done when a service fails"),
         Command("silence", _ACT, "tell nobody about a service for a while"),
         Command("keys", _ACT, "make, list and revoke API keys of the gateway"),
+        Command("gateway", _ACT, "how the gateway's origins are; switch a route to others"),
         Command("webhook", _ACT, "send a signed test event for a source of webhooks"),
         Command("version", _LOOK, "which mainstay this is"),
     )

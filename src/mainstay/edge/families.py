@@ -3,6 +3,7 @@
 from mainstay.edge.http.meter import Family
 from mainstay.edge.http.witness import FAMILIES as HTTP
 from mainstay.edge.inbox.counts import FAMILIES as INBOX
+from mainstay.edge.proxy.counts import FAMILIES as GATEWAY
 
-FAMILIES: tuple[Family, ...] = (*HTTP, *INBOX)
+FAMILIES: tuple[Family, ...] = (*HTTP, *INBOX, *GATEWAY)
 """A room that counts something adds its own here."""

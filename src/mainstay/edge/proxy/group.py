@@ -23,10 +23,10 @@ class NotHealthy(MainstayError):
 class Group:
     """Some origins behind one route."""
 
-    def __init__(self, route: RouteSettings, ticker: Ticker) -> None:
+    def __init__(self, route: RouteSettings, ticker: Ticker, origins: Sequence[str]) -> None:
         self.route = route
         self.ticker = ticker
-        self.origins: tuple[Origin, ...] = tuple(self._make(url) for url in route.origin)
+        self.origins: tuple[Origin, ...] = tuple(self._make(url) for url in origins)
         self.way = Way(route)
         self.tunnels = 0
         """WebSockets that are open."""
@@ -170,4 +170,5 @@ def _checked(url: str) -> str:
     try:
         return check_origin(url)
     except ValueError as error:
-        raise MainstayError(str(error)) from None
+        what, _, remedy = str(error).partition("; ")
+        raise MainstayError(what, hint=remedy) from None

@@ -8,6 +8,7 @@ from typing import Any
 from mainstay.core.errors import MainstayError
 from mainstay.edge.gateway.settings import RouteSettings
 from mainstay.edge.proxy.group import Group
+from mainstay.edge.proxy.kept import Kept
 from mainstay.edge.proxy.ticker import Ticker
 from mainstay.ports.clock import Clock
 
@@ -17,11 +18,15 @@ logger = logging.getLogger(__name__)
 class Plane:
     """The groups of origins, by route."""
 
-    def __init__(self, routes: Sequence[RouteSettings], clock: Clock) -> None:
+    def __init__(self, routes: Sequence[RouteSettings], clock: Clock, kept: Kept | None = None) -> None:
         self.ticker = Ticker(clock)
-        self.groups = {_key(route): Group(route, self.ticker) for route in routes}
+        self._kept = kept or Kept()
+        self.groups = {_key(route): self._group(route) for route in routes}
         self._by_route = {id(group.route): group for group in self.groups.values()}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _group(self, route: RouteSettings) -> Group:
+        return Group(route, self.ticker, self._kept.origins(route.label, route.origin))
 
     def start(self) -> None:
         """Begin to keep time-outs and to ask origins how they are."""
@@ -51,8 +56,16 @@ class Plane:
         return found[0]
 
     async def swap(self, route: str, origins: Sequence[str], *, within: float = 30.0) -> None:
-        """Send all further requests of a route to other origins, once these answer; see `Group.swap`."""
-        await self.named(route).swap(origins, within=within)
+        """Send all further requests of a route to other origins, once these answer; see `Group.swap`.
+
+        The file of `kept` has them outlive this process.
+        """
+        group = self.named(route)
+        await group.swap(origins, within=within)
+        try:
+            self._kept.keep(route, group.route.origin, [origin.url for origin in group.origins])
+        except OSError as fault:
+            logger.error("the switch of %s is in force, but will not outlive this process: %s", route, fault)
 
     def reload(self, routes: Sequence[RouteSettings]) -> None:
         """Take over a changed configuration. Routes that only got other origins change to them once these answer."""
@@ -62,7 +75,7 @@ class Plane:
             if group is None or not group.fits(route):
                 if group is not None:
                     self._later(group.leave())
-                group = Group(route, self.ticker)
+                group = self._group(route)
                 group.start()
             else:
                 wants = group.route.origin != route.origin

@@ -1,0 +1,95 @@
+"""A socket at which this machine's people and programs ask how origins are, and have them switched.
+
+One line of JSON asks, one line answers: `{"do": "state"}`, `{"do": "swap", "route": ..., "origins": [...]}`. Each edge
+process has its own, below the state directory; whoever may open it may do anything, so it is its owner's alone.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mainstay.core.errors import MainstayError
+from mainstay.edge.proxy.plane import Plane
+
+PATTERN = "gateway-*.sock"
+LONGEST = 64 * 1024
+
+
+@asynccontextmanager
+async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
+    """Answer at a socket in `directory`, which exists."""
+    path = directory / f"gateway-{os.getpid()}.sock"
+    path.unlink(missing_ok=True)
+    calls: set[asyncio.Task[None]] = set()
+
+    def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(_serve(plane, reader, writer))
+        calls.add(task)
+        task.add_done_callback(calls.discard)
+
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(before)
+    server = await asyncio.start_unix_server(called, sock=listening, limit=LONGEST)
+    try:
+        yield path
+    finally:
+        server.close()
+        for task in list(calls):
+            task.cancel()
+        path.unlink(missing_ok=True)
+
+
+async def _serve(plane: Plane, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError, ValueError):  # gone, or a line that is too long
+        while line := await reader.readline():
+            writer.write(json.dumps(await _answer(plane, line)).encode() + b"\n")
+            await writer.drain()
+    writer.close()
+
+
+async def _answer(plane: Plane, line: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+        if asked["do"] == "swap":
+            await plane.swap(
+                str(asked["route"]), [str(url) for url in asked["origins"]], within=float(asked["within"])
+            )
+        elif asked["do"] != "state":
+            raise MainstayError(f"{asked['do']!r} is nothing that can be done", hint="`state` or `swap`")
+    except MainstayError as fault:
+        return {"fault": fault.what, "hint": fault.hint, "where": fault.where}
+    except (KeyError, TypeError, ValueError) as fault:
+        return {"fault": f"not a question: {fault!r}", "hint": "one line of JSON", "where": None}
+    return {"process": os.getpid(), "routes": plane.state()}
+
+
+def ask(directory: Path, question: dict[str, Any], patience: float) -> list[dict[str, Any]]:
+    """Ask every edge process of this machine; give their answers. Raises `MainstayError` when there is none."""
+    answers = []
+    for path in sorted(directory.glob(PATTERN)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.settimeout(patience)
+            try:
+                caller.connect(str(path))
+                caller.sendall(json.dumps(question).encode() + b"\n")
+                with caller.makefile() as heard:
+                    answers.append(json.loads(heard.readline()))
+            except (ConnectionRefusedError, FileNotFoundError):
+                continue  # of a process that was killed
+            except (OSError, ValueError) as fault:
+                raise MainstayError(
+                    f"{path} does not answer: {fault}", hint="look at the edge's log"
+                ) from None
+    if not answers:
+        hint = "start it: mainstay up; you have to be its user, or root"
+        raise MainstayError("no gateway runs on this machine", hint=hint, where=str(directory))
+    return answers
