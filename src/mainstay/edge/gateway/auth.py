@@ -58,17 +58,11 @@ class Authenticator:
         self, ask: Ask, now: float, wall: float, may_guess: MayGuess
     ) -> "Found | asyncio.Future[Known] | None":
         """Say who asks; None when the request does not say."""
-        bearer: bytes | None = None
-        key: bytes | None = None
-        for name, value in ask.headers:
-            if name == b"authorization":
-                if bearer is not None:
-                    return _TWICE
-                bearer = value
-            elif name == self._key_header and name:
-                if key is not None:
-                    return _TWICE
-                key = value
+        fields = ask.fields if ask.fields is not None else dict(ask.headers)
+        bearer = fields.get(b"authorization")
+        key = fields.get(self._key_header) if self._key_header else None
+        if len(fields) != len(ask.headers) and self._twice(ask):
+            return _TWICE
         if bearer is not None and bearer[:6].lower() == b"bearer" and bearer[6:7] in (b" ", b""):
             return self._bearer(bearer[6:].strip(b" "), now, wall, may_guess)
         if key is not None and self.ring is not None:
@@ -76,6 +70,12 @@ class Authenticator:
         if ask.certificate is not None and self.certificates is not None:
             return self._certificate(ask.certificate, now, wall)
         return None
+
+    def _twice(self, ask: Ask) -> bool:
+        names = [name for name, _ in ask.headers]
+        return names.count(b"authorization") > 1 or (
+            self._key_header != b"" and names.count(self._key_header) > 1
+        )
 
     def _certificate(self, der: bytes, now: float, wall: float) -> Known:
         known = self._good.get(der, now, wall)

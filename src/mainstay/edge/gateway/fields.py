@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from mainstay.edge.gateway.limits import Taken, Want
-from mainstay.edge.gateway.limits.gcra import SECOND, Rule
+from mainstay.edge.gateway.limits.gcra import SECOND
 from mainstay.edge.http.exchange import Header
 
 
@@ -13,41 +13,27 @@ class Fields:
     def __init__(self, kinds: Collection[str]) -> None:
         self._legacy = "x-ratelimit" in kinds
         self._draft = "ratelimit" in kinds
-        self._policies: dict[tuple[Rule, ...], bytes] = {}
 
     def of(self, wants: Sequence[Want], taken: Taken) -> list[Header]:
         """Tell of all limits; the old fields have room for one, the one with the least left."""
-        if not wants:
-            return []
-        rest = [rule.remaining(debt) for (_, rule), debt in zip(wants, taken.debts, strict=True)]
-        if taken.refused >= 0:
-            rest[taken.refused] = 0
         found: list[Header] = []
+        if not wants:
+            return found
+        least, fewest, policies, states = 0, -1, [], []
+        for index, (_, rule) in enumerate(wants):
+            debt = taken.debts[index]
+            rest = 0 if index == taken.refused else max(0, (rule.full - debt) // rule.interval)
+            if fewest < 0 or rest < fewest or index == taken.refused:
+                least, fewest = index, rest
+            policies.append(rule.said[1])
+            states.append(b"%b%d;t=%d" % (rule.said[2], rest, -(-debt // SECOND)))
         if self._legacy:
-            least = taken.refused if taken.refused >= 0 else rest.index(min(rest))
-            rule = wants[least][1]
-            found += [
-                (b"x-ratelimit-limit", b"%d" % rule.quota),
-                (b"x-ratelimit-remaining", b"%d" % rest[least]),
-                (b"x-ratelimit-reset", b"%d" % seconds(taken.debts[least])),
-            ]
+            found.append((b"x-ratelimit-limit", wants[least][1].said[0]))
+            found.append((b"x-ratelimit-remaining", b"%d" % fewest))
+            found.append((b"x-ratelimit-reset", b"%d" % -(-taken.debts[least] // SECOND)))
         if self._draft:
-            now = b", ".join(
-                b'"%b";r=%d;t=%d' % (rule.name.encode(), left, seconds(debt))
-                for (_, rule), left, debt in zip(wants, rest, taken.debts, strict=True)
-            )
-            found += [(b"ratelimit-policy", self._policy(wants)), (b"ratelimit", now)]
-        return found
-
-    def _policy(self, wants: Sequence[Want]) -> bytes:
-        rules = tuple([rule for _, rule in wants])
-        found = self._policies.get(rules)
-        if found is None:
-            if len(self._policies) > 1000:
-                self._policies.clear()
-            found = self._policies[rules] = b", ".join(
-                b'"%b";q=%d;w=%d' % (rule.name.encode(), rule.quota, rule.window) for rule in rules
-            )
+            found.append((b"ratelimit-policy", b", ".join(policies)))
+            found.append((b"ratelimit", b", ".join(states)))
         return found
 
 

@@ -4,18 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from functools import partial
 from typing import TypeVar
 
 from mainstay.edge.gateway import answers
 from mainstay.edge.gateway.auth import Authenticator, Found, TooMany
 from mainstay.edge.gateway.fields import Fields, retry_after
-from mainstay.edge.gateway.hygiene import safe
 from mainstay.edge.gateway.identity import Bad, Identity, Unsure
-from mainstay.edge.gateway.limits import Limiter, Rule, Taken, Want
+from mainstay.edge.gateway.limits import Limiter, Taken, Want
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter
 from mainstay.edge.gateway.policy import Admit, Ask, Decision, Deny, Pending, Verdict
 from mainstay.edge.gateway.routing import Cors, NoRoute, Route, Router, plain, route_of
+from mainstay.edge.gateway.seats import Place, Seat, Seats
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.gateway.signature import Signer
 from mainstay.edge.http.exchange import Header
@@ -23,25 +23,8 @@ from mainstay.ports.clock import Clock
 
 T = TypeVar("T")
 _Count = tuple[list[Want], Taken]
-_REMEMBERED = 20_000
 _NOBODY = frozenset[bytes]()
 _log = logging.getLogger(__name__)
-
-
-class Seat:
-    """What follows from who asks: made once, used for each of their requests."""
-
-    __slots__ = ("headers", "plan", "subject", "want", "who")
-
-    def __init__(self, subject: str | None, plan: str | None, who: str, rule: Rule | None) -> None:
-        self.subject = subject
-        self.plan = plan
-        self.who = who
-        self.want: Want | None = (rule.key(who), rule) if rule else None
-        self.headers: list[Header] = []
-        if subject is not None:
-            self.headers.append((b"x-user-id", safe(subject) or b""))
-            self.headers.append((b"x-user-plan", (plan or "").encode()))
 
 
 @dataclass(slots=True)
@@ -49,7 +32,7 @@ class Case:
     """One request on its way through the policy."""
 
     ask: Ask
-    address: str
+    place: Place
     ticks: int
     """Monotonic nanoseconds."""
     route: Route | None = None
@@ -80,15 +63,10 @@ class Gate:
         self._clock = clock
         usual = "required" if settings.auth.any else "none"
         self._router = Router([route_of(route, usual) for route in settings.routes])
-        self._plans = {name: Rule.of(name, limit) for name, limit in settings.plans.items()}
-        self._default = settings.default_plan or next(iter(settings.plans), None)
-        self._address_rule = Rule.of("address", settings.per_address)
-        self._bad_rule = Rule.of("bad credentials", settings.bad_credentials)
+        self._seats = Seats(settings)
         self._fields = Fields(settings.fields)
         self._signer = Signer(settings.sign) if settings.sign else None
         self._drop = _NOBODY if settings.auth.forward else self._credentials()
-        self._seats: dict[tuple[str | None, str | None, str], Seat] = {}
-        self._addresses: dict[str, str] = {}
 
     def _credentials(self) -> frozenset[bytes]:
         key = self.settings.auth.keys
@@ -96,8 +74,7 @@ class Gate:
 
     def decide(self, ask: Ask, now: float, wall: float) -> Decision:
         """Judge a request. `now` is monotonic and rules the limits, `wall` is since 1970 and rules tokens' dates."""
-        address = self._addresses.get(ask.peer) or self._address(ask.peer)
-        return self._judged(Case(ask, address, int(now * SECOND)), now, wall)
+        return self._judged(Case(ask, self._seats.place(ask.peer), int(now * SECOND)), now, wall)
 
     def signature(self, method: bytes, target: bytes, admitted: Admit, wall: float) -> Header | None:
         """Sign what goes to the origin; None when nothing is signed. `target` is what the origin receives."""
@@ -113,7 +90,12 @@ class Gate:
         path = plain(ask.path, encoded_slashes=self.settings.encoded_slashes)
         if path is None:
             return self._told(case, answers.refusal(400, "bad_path", "this path can be read in two ways"))
-        case.origin, wanted = _of_page(ask)
+        if ask.fields is None:
+            ask.fields = dict(ask.headers)
+        case.origin = ask.fields.get(b"origin")
+        wanted = None
+        if ask.method == b"OPTIONS" and case.origin is not None:
+            wanted = ask.fields.get(b"access-control-request-method")
         route = self._router.find(ask.method, ask.host, path, wanted)
         if isinstance(route, NoRoute):
             return self._told(case, _no_route(route))
@@ -122,18 +104,18 @@ class Gate:
             if route.cors is not None:
                 return self._told(case, _preflight(route.cors, case.origin or b""))
         elif route.auth != "none":
-            found = self._auth.identify(ask, now, wall, lambda: self._may_guess(case))
+            found = self._auth.identify(ask, now, wall, partial(self._may_guess, case))
             if isinstance(found, asyncio.Future):
                 return self._later(case, found, lambda known: self._known(case, route, known))
             return self._known(case, route, found)
-        return self._counted(case, route, self._seat(None, None, case.address))
+        return self._counted(case, route, case.place.anonymous)
 
     def _known(self, case: Case, route: Route, found: Found | None) -> Decision:
         """Go on when it is known who asks, or that it cannot be."""
         if isinstance(found, Identity):
-            seat = self._seat(found.subject, self._plan(found.plan), case.address)
+            seat = self._seats.of(found)
         elif found is None and route.auth == "optional":
-            seat = self._seat(None, None, case.address)
+            seat = case.place.anonymous
         else:
             return self._refused(case, found)
         if route.plans and seat.plan not in route.plans:
@@ -144,40 +126,9 @@ class Gate:
 
     # --- who asks ---------------------------------------------------------------------------------------------------
 
-    def _plan(self, given: str | None) -> str | None:
-        """A plan that is not there is never one without limits: it is the default one."""
-        return given if given is not None and given in self._plans else self._default
-
-    def _seat(self, subject: str | None, plan: str | None, address: str) -> Seat:
-        who = f"user {subject}" if subject is not None else f"address {address}"
-        if subject is None:
-            plan = self.settings.anonymous_plan
-        found = self._seats.get((subject, plan, who))
-        if found is None:
-            if len(self._seats) >= _REMEMBERED:
-                self._seats.clear()
-            rule = self._plans.get(plan) if plan is not None else None
-            found = self._seats[subject, plan, who] = Seat(subject, plan, who, rule)
-        return found
-
-    def _address(self, peer: str) -> str:
-        """Give whom an address counts as: IPv6 clients have a network of 64 bits to choose from."""
-        try:
-            found = ip_address(peer.partition("%")[0])
-        except ValueError:
-            return peer
-        if isinstance(found, IPv6Address):
-            found = found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64)
-        if len(self._addresses) >= _REMEMBERED:
-            self._addresses.clear()
-        self._addresses[peer] = str(found)
-        return str(found)
-
     def _may_guess(self, case: Case) -> bool:
         """Whether an address may have something looked at that costs more than a look."""
-        rule = self._bad_rule
-        wants = [*self._of_address(case.address), *([(rule.key(case.address), rule)] if rule else [])]
-        return all(self._host.look(want, case.ticks).refused < 0 for want in wants)
+        return all(self._host.look(want, case.ticks).refused < 0 for want in case.place.guesses)
 
     def _refused(self, case: Case, found: Found | None) -> Decision:
         """Refuse a request that does not show who asks."""
@@ -191,35 +142,29 @@ class Gate:
             refused = answers.unavailable("auth_down", found.why, found.wait)
         else:
             why = found.why if isinstance(found, Bad) else ""
-            if isinstance(found, Bad) and found.counts and self._bad_rule:
-                self._host.take([(self._bad_rule.key(case.address), self._bad_rule)], case.ticks)
+            if isinstance(found, Bad) and found.counts:
+                self._host.take(case.place.bad, case.ticks)
             told = b'Bearer realm="%b", error="invalid_token", error_description="%b"' % (realm, why.encode())
             refused = answers.refusal(401, "unauthorised", why, [(b"www-authenticate", told)])
         return self._told(case, refused)
 
     def _flood(self, case: Case) -> Deny:
         """Answer an address that has used up its requests, or its bad credentials: the latter without counting it."""
-        for want in self._of_address(case.address):
+        for want in case.place.wants:
             taken = self._host.look(want, case.ticks)
             if taken.refused >= 0:
                 return self._limited(case, None, [want], taken)
-        rule = self._bad_rule
-        wait = self._host.look((rule.key(case.address), rule), case.ticks).wait if rule else 0
+        wait = max((self._host.look(want, case.ticks).wait for want in case.place.bad), default=0)
         detail = "too many bad credentials from this address"
         return self._finished(case, answers.refusal(429, "forged", detail, [retry_after(wait)], close=True))
 
     # --- limits -----------------------------------------------------------------------------------------------------
 
-    def _of_address(self, address: str) -> list[Want]:
-        rule = self._address_rule
-        return [(rule.key(address), rule)] if rule else []
-
     def _counted(self, case: Case, route: Route, seat: Seat) -> Decision:
         """Count the request in each of its limits, or in none and refuse it."""
-        local = self._of_address(case.address)
-        central = [seat.want] if seat.want else []
+        local, central = case.place.wants, seat.wants
         if route.rule:
-            central.append((route.rule.key(seat.who), route.rule))
+            central = [*central, (route.rule.key(seat.who), route.rule)]
         if self._together or not central:
             wants = [*local, *central]
             return self._settled(case, route, seat, wants, self._host.take(wants, case.ticks))
@@ -263,7 +208,7 @@ class Gate:
         if taken.down:
             refused = answers.unavailable("store_down", "the store of limits does not answer", 1.0)
         else:
-            why = "address_limited" if rule is self._address_rule else "plan_limited"
+            why = "address_limited" if rule is self._seats.address_rule else "plan_limited"
             if case.route is not None and rule is case.route.rule:
                 why = "route_limited"
             detail = f"more than {rule.quota} requests in {rule.window} seconds"
@@ -275,7 +220,7 @@ class Gate:
 
     def _told(self, case: Case, answer: Deny) -> Deny:
         """Give an answer of our own. It counts for its address, like any other."""
-        wants = self._of_address(case.address)
+        wants = case.place.wants
         taken = self._host.take(wants, case.ticks)
         if taken.refused >= 0:
             return self._limited(case, None, wants, taken)
@@ -318,17 +263,6 @@ def _pass_on(decision: Decision, verdict: "asyncio.Future[Verdict]") -> None:
         )
     elif not verdict.done():
         verdict.set_result(decision)
-
-
-def _of_page(ask: Ask) -> tuple[bytes | None, bytes | None]:
-    """Give the page's origin, and the method that a preflight asks about; None when it is no preflight."""
-    origin = wanted = None
-    for name, value in ask.headers:
-        if name == b"origin":
-            origin = value
-        elif name == b"access-control-request-method":
-            wanted = value
-    return origin, wanted if ask.method == b"OPTIONS" and origin is not None else None
 
 
 def _no_route(found: NoRoute) -> Deny:

@@ -1,12 +1,12 @@
 """Who asks, or why that is not known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
     """Somebody who showed a good credential."""
 
@@ -16,6 +16,8 @@ class Identity:
     """What the credential says; the policy decides whether there is such a plan."""
     until: float = float("inf")
     """When the credential ends, in seconds since 1970."""
+    seat: object = field(default=None, repr=False, compare=False)
+    """What the policy in force has worked out about them."""
 
 
 @dataclass(frozen=True, slots=True)

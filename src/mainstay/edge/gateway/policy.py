@@ -4,7 +4,7 @@ The built-in proxy, the forward-auth endpoint and exported configurations all as
 """
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +32,8 @@ class Ask:
     """The client's certificate in DER, when it showed one that was verified."""
     request_id: bytes = b""
     """What this request is called in logs; goes to the origin and back to the client. The caller makes it."""
+    fields: Mapping[bytes, bytes] | None = None
+    """The headers by name, the last one of each, where the caller has them so already."""
 
 
 @dataclass(slots=True)

@@ -61,6 +61,7 @@ class Gateway:
             exchange.secure,
             exchange.certificate,
             request_id,
+            fields,
         )
         decision = self.policy.decide(ask, now, self._now())
         if type(decision) is Admit:

@@ -8,7 +8,7 @@ whose TAT has passed is the same as none, so it may be forgotten.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mainstay.edge.gateway.rates import LimitSettings
@@ -31,6 +31,13 @@ class Rule:
     """Nanoseconds between two requests at the steady rate."""
     full: int
     """Nanoseconds that a bucket may be ahead: burst x interval."""
+    said: tuple[bytes, bytes, bytes] = field(init=False, compare=False, repr=False)
+    """What headers say of it: its quota, its policy, and how what is left of it begins."""
+
+    def __post_init__(self) -> None:
+        name = self.name.encode()
+        policy = b'"%b";q=%d;w=%d' % (name, self.quota, self.window)
+        object.__setattr__(self, "said", (b"%d" % self.quota, policy, b'"%b";r=' % name))
 
     @classmethod
     def of(cls, name: str, limit: LimitSettings | None) -> "Rule | None":
