@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from mainstay.app.gateway import gateway
 from mainstay.app.listeners import Edge, Opening, Surroundings
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say
@@ -27,6 +28,8 @@ from mainstay.store.open import open_store
 
 logger = logging.getLogger(__name__)
 
+GATEWAY = gateway()
+"""That of this process."""
 TICK = 0.5
 """Seconds between two looks at the log and the certificates."""
 SWITCH = 0.0002
@@ -37,7 +40,12 @@ SAY_EVERY = 5.0
 
 def handlers_of(config: Config) -> Mapping[str, Opening]:
     """Say who answers on which listener (`webhooks`, `gateway`), as far as the configuration asks for it."""
-    return {"webhooks": _webhooks} if config.webhooks else {}
+    openings: dict[str, Opening] = {}
+    if config.webhooks:
+        openings["webhooks"] = _webhooks
+    if config.gateway is not None:
+        openings["gateway"] = GATEWAY
+    return openings
 
 
 @asynccontextmanager

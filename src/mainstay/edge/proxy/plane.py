@@ -23,6 +23,7 @@ class Plane:
         self._kept = kept or Kept()
         self.groups = {_key(route): self._group(route) for route in routes}
         self._by_route = {id(group.route): group for group in self.groups.values()}
+        self._others: list[RouteSettings] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _group(self, route: RouteSettings) -> Group:
@@ -44,7 +45,15 @@ class Plane:
 
     def group(self, route: RouteSettings) -> Group | None:
         """Give the origins of a route that the policy has chosen."""
-        return self._by_route.get(id(route)) or self.groups.get(_key(route))
+        return self._by_route.get(id(route)) or self._same(route)
+
+    def _same(self, route: RouteSettings) -> Group | None:
+        """Find a route of another reading of the configuration; look only once."""
+        group = self.groups.get(_key(route))
+        if group is not None:
+            self._others.append(route)  # its identity is its own as long as it lives
+            self._by_route[id(route)] = group
+        return group
 
     def named(self, route: str) -> Group:
         """Give the origins of the route with this name (or path); raises `MainstayError`."""
@@ -85,6 +94,7 @@ class Plane:
             self.groups[_key(route)] = group
         for group in before.values():
             self._later(group.leave())
+        self._others.clear()
         self._by_route = {id(group.route): group for group in self.groups.values()}
 
     async def _change(self, group: Group) -> None:

@@ -1,0 +1,146 @@
+"""The gateway of an edge process, put together from a file: policy, origins, and one configuration after another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mainstay.app.gateway import gateway
+from mainstay.app.listeners import Edge
+from mainstay.config import load
+from mainstay.edge.http.meter import Meter
+from mainstay.edge.proxy.counts import REQUESTS
+from mainstay.ports.clock import SystemClock
+from tests.edge.door import Client, calling
+from tests.edge.origins import answer, raw_origin, says
+from tests.helpers import aeventually
+from tests.servers.process import free_port
+
+RELOADS = int(os.environ.get("MAINSTAY_SWAPS", "10"))
+GET = b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
+
+
+class Stage:
+    """An edge with a gateway, whose file a test writes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "mainstay.yaml"
+        self.log = directory / "state/access.log"
+        self.meter = Meter()
+        opening = gateway()
+        self.edge = Edge(SystemClock(), self.meter, lambda config: {"gateway": opening})
+        self.port = free_port()
+
+    async def apply(self, text: str) -> None:
+        edge = f"{{gateway: '127.0.0.1:{self.port}', access_log: '{self.log}'}}"
+        self.file.write_text(f"name: shop\nstate_dir: state\nedge: {edge}\ngateway: {text}\n")
+        await self.edge.apply(load(self.file))
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[Client]:
+        async with calling(self.edge.listeners["gateway"].server) as client:
+            yield client
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    await made.edge.drain()
+    await made.edge.close()
+
+
+async def test_limits_origins_log_and_numbers_from_one_file(stage: Stage) -> None:
+    async with raw_origin(says(answer(b"a"))) as origin:
+        await stage.apply(f"{{per_address: 3/h, routes: [{{path: /, origin: '{origin.url}'}}]}}")
+        async with stage.call() as client:
+            answers = []
+            for _ in range(5):
+                client.send(GET)
+                answers.append(await client.answer())
+            assert [status for status, _, _ in answers] == [200, 200, 200, 429, 429]
+            assert [headers[b"x-ratelimit-remaining"] for _, headers, _ in answers[:3]] == [b"2", b"1", b"0"]
+            assert b"retry-after" in answers[3][1]
+            assert len(origin.calls) == 1
+        await stage.edge.tend()
+        await aeventually(lambda: len(stage.log.read_text().splitlines()) == 5)
+        lines = [json.loads(line) for line in stage.log.read_text().splitlines()]
+        assert [(line["status"], line.get("why"), line.get("origin")) for line in lines] == [
+            *[(200, None, origin.url)] * 3,
+            *[(429, "address_limited", None)] * 2,
+        ]
+        assert len({line["request"] for line in lines}) == 5
+        assert stage.meter.cell(REQUESTS, "/", "admitted").value == 3
+        assert stage.meter.cell(REQUESTS, "", "limited").value == 2
+
+
+async def test_counts_and_connections_outlive_a_change_of_the_file(stage: Stage) -> None:
+    async with raw_origin() as one, raw_origin() as other:
+        text = "{{per_address: 3/h, routes: [{{path: /, origin: '{}', rewrite: {}}}]}}"
+        await stage.apply(text.format(one.url, "/"))
+        async with stage.call() as client:
+            client.send(GET)
+            assert (await client.answer())[1][b"x-ratelimit-remaining"] == b"2"
+            await stage.apply(text.format(one.url, "/v2"))
+            client.send(GET)
+            assert (await client.answer())[1][b"x-ratelimit-remaining"] == b"1"
+            assert len(one.calls) == 1
+            assert b"GET /v2/ " in one.seen
+            await stage.apply(text.format(other.url, "/v2"))
+            await aeventually(lambda: not stage_origins(stage).count(one.url))
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+            assert len(other.calls) == 2  # one to see that it is there, one for the request
+
+
+def stage_origins(stage: Stage) -> list[str]:
+    """Where requests go now."""
+    handler = stage.edge.listeners["gateway"].server.handler
+    return [origin["url"] for route in handler.plane.state() for origin in route["origins"]]  # type: ignore[attr-defined]
+
+
+async def test_questions_of_other_proxies_are_answered_beside_what_is_carried(stage: Stage) -> None:
+    async with raw_origin() as origin:
+        await stage.apply(f"{{decide: {{}}, routes: [{{path: /, origin: '{origin.url}'}}]}}")
+        async with stage.call() as client:
+            client.send(
+                b"GET /decide/caddy HTTP/1.1\r\nHost: a\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /x\r\n\r\n"
+            )
+            status, headers, _ = await client.answer()
+            assert (status, headers[b"x-user-id"]) == (200, b"")
+            assert origin.calls == []
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+
+
+async def test_policies_and_origins_change_under_load_without_a_failed_request(stage: Stage) -> None:
+    stop = asyncio.Event()
+    statuses: list[int] = []
+
+    async def asks() -> None:
+        async with stage.call() as client:
+            while not stop.is_set():
+                client.send(GET)
+                statuses.append((await client.answer())[0])
+
+    async with raw_origin() as one, raw_origin() as other:
+        text = (
+            "{{per_address: {}/min, plans: {{free: {}/min}}, routes: [{{path: /, name: r{}, origin: '{}'}}]}}"
+        )
+        await stage.apply(text.format(10_000_000, 1, 0, one.url))
+        clients = [asyncio.create_task(asks()) for _ in range(6)]
+        for number in range(RELOADS):
+            urls = [one.url, other.url]
+            # Every second time the route is another one, too: its origins are new, the old ones drain.
+            await stage.apply(text.format(9_000_000 + number, 1 + number, number // 2, urls[number % 2]))
+            many = len(statuses) + 30
+            await aeventually(lambda many=many: len(statuses) > many)  # type: ignore[misc]
+        stop.set()
+        await asyncio.gather(*clients)
+        assert set(statuses) == {200}
