@@ -24,6 +24,13 @@ def test_the_demonstration_tells_the_truth(tmp_path: Path) -> None:
     assert erp["proven"]
     assert document["corruption"]["detected"]
     assert document["incident"]["recovery_told_seconds"] >= document["incident"]["heal_seconds"] > 0
+    hooks = document["webhooks"]
+    assert (hooks["sent"], hooks["accepted"], hooks["deduplicated"], hooks["refused"]) == (500, 450, 30, 20)
+    assert (hooks["delivered"], hooks["lost"], hooks["doubled"]) == (450, 0, 0)
+    gateway = document["gateway"]
+    assert gateway["admitted"] >= 100
+    assert gateway["admitted"] + gateway["limited"] == 130
+    assert gateway["unauthorised"] == 10
     assert document["alerts"]["owed"] == document["alerts"]["delivered"] > 0
     assert document["alerts"]["duplicates"] == 0
 

@@ -78,6 +78,17 @@ def _figures(measures: Measures) -> Table:
             table.add_row(what, f"{seconds:.1f}s")
     if measures.corruption is not None:
         table.add_row("flipped bit found by the next proof", f"{measures.corruption.seconds:.1f}s")
+    if measures.webhooks is not None:
+        hooks = measures.webhooks
+        sent = f"{hooks.sent} webhooks: accepted / copies / forged"
+        table.add_row(sent, f"{hooks.accepted} / {hooks.deduplicated} / {hooks.refused}")
+        table.add_row(
+            "  delivered / lost / done twice", f"{hooks.delivered} / {hooks.lost} / {hooks.doubled}"
+        )
+    if measures.gateway is not None:
+        gate = measures.gateway
+        figures = f"{gate.admitted} / {gate.limited} / {gate.unauthorised}"
+        table.add_row("API requests admitted / limited / unauthorised", figures)
     if measures.alerts is not None:
         alerts = measures.alerts
         table.add_row(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -26,7 +27,7 @@ from mainstay.store.base import Store
 from mainstay.store.open import open_store
 
 DATABASES = {"erp_prod": "erp.sql", "analytics": "analytics.sql"}
-PORTS = {"api": 18069, "web": 8800}
+PORTS = {"api": 18069, "books": 18070, "webhooks": 18421, "gateway": 18422, "web": 8800}
 RECEIVER = "http://127.0.0.1:18080"
 STOP_SECONDS = 20.0
 
@@ -119,6 +120,8 @@ def _environment(dsn: DsnOf, receiver: Receiver) -> dict[str, str]:
         "MAINSTAY_ERP_DSN": _conninfo(dsn("erp_prod")),
         "MAINSTAY_ANALYTICS_DSN": _conninfo(dsn("analytics")),
         "MAINSTAY_SLACK_URL": f"{receiver.url}/services/T000/B000/demonstration",
+        "MAINSTAY_WEBHOOK_BANK": secrets.token_hex(32),
+        "MAINSTAY_TOKEN_KEY": secrets.token_hex(32),
         "MAINSTAY_PAGERDUTY_KEY": "0123456789abcdef0123456789abcdef",
     }
 

@@ -49,12 +49,37 @@ class Alerts:
 
 
 @dataclass(slots=True)
+class WebhookMeasure:
+    """Webhooks that were sent, and what became of them. `lost` were accepted and never delivered."""
+
+    sent: int
+    accepted: int
+    refused: int
+    deduplicated: int
+    delivered: int
+    lost: int
+    doubled: int
+    slowest_ms: float
+
+
+@dataclass(slots=True)
+class GatewayMeasure:
+    """Requests that were let through, those above the plan's limit, and those without a good token."""
+
+    admitted: int
+    limited: int
+    unauthorised: int
+
+
+@dataclass(slots=True)
 class Measures:
     """Everything measured so far."""
 
     backups: list[BackupMeasure] = field(default_factory=list)
     incident: IncidentMeasure | None = None
     corruption: Corruption | None = None
+    webhooks: WebhookMeasure | None = None
+    gateway: GatewayMeasure | None = None
     alerts: Alerts | None = None
     seconds: float = 0.0
 
@@ -70,6 +95,9 @@ class Measures:
             ("it was restarted, and people were told of both", incident is not None),
             ("one flipped bit on the storage was found", corruption is not None and corruption.detected),
             ("a new, proven backup took its place", corruption is not None and corruption.replaced),
+            ("no webhook that was accepted got lost or was done twice", _none_lost(self.webhooks)),
+            ("forged webhooks were refused, and copies known as such", _sorted_out(self.webhooks)),
+            ("the gateway let nobody ask more often than the plan allows", _held(self.gateway)),
             ("every message owed was delivered, none twice", delivered),
         ]
 
@@ -77,3 +105,21 @@ class Measures:
         """Give everything as JSON-able data."""
         claims = [{"claim": text, "true": true} for text, true in self.claims()]
         return {**asdict(self), "claims": claims, "passed": all(true for _, true in self.claims())}
+
+
+def _none_lost(webhooks: WebhookMeasure | None) -> bool:
+    return webhooks is not None and webhooks.delivered == webhooks.accepted > 0 and webhooks.doubled == 0
+
+
+def _sorted_out(webhooks: WebhookMeasure | None) -> bool:
+    return (
+        webhooks is not None
+        and webhooks.refused > 0
+        and webhooks.deduplicated > 0
+        and webhooks.accepted + webhooks.refused + webhooks.deduplicated == webhooks.sent
+    )
+
+
+def _held(gateway: GatewayMeasure | None) -> bool:
+    """A limit gives back what time passes: a slow machine may see a few more admitted than the plan's burst."""
+    return gateway is not None and gateway.admitted > 0 and gateway.limited > 0 and gateway.unauthorised > 0

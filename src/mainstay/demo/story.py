@@ -1,4 +1,5 @@
-"""The story: a backup is proven, an API dies and comes back, a rotten backup is found out. All of it measured."""
+"""The story: a backup is proven, an API dies and comes back, a rotten backup is found out, webhooks wait for their
+receiver, an API is asked too often. All of it measured."""
 
 import asyncio
 import os
@@ -17,6 +18,7 @@ from mainstay.core.service import Process
 from mainstay.core.units import format_duration, format_size
 from mainstay.demo.company import DATABASES, Company
 from mainstay.demo.measures import Alerts, BackupMeasure, Corruption, IncidentMeasure, Measures
+from mainstay.demo.traffic import Traffic
 from mainstay.engine.queue import enqueue
 from mainstay.incidents.machine import key_of
 from mainstay.ports.services import control_for
@@ -54,6 +56,9 @@ class Story:
         await self.back_up()
         await self.kill_the_api()
         await self.rot_a_backup()
+        traffic = Traffic(self.company, self.tell, until)
+        self.measures.webhooks = await traffic.webhooks()
+        self.measures.gateway = await traffic.gateway()
         await self.count_alerts()
         return self.measures
 
