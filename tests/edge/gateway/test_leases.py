@@ -110,11 +110,17 @@ async def test_a_refusal_is_remembered_and_not_asked_again(make: Make) -> None:
     ("when_down", "admitted", "down"), [("local", 5, False), ("open", 20, False), ("closed", 0, True)]
 )
 async def test_each_way_of_doing_without_the_store(
-    make: Make, redis: RedisServer, when_down: str, admitted: int, down: bool
+    make: Make,
+    redis: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    when_down: Literal["local", "open", "closed"],
+    admitted: int,
+    down: bool,
 ) -> None:
     host, limit = make(when_down), rule("5/day")
     redis.kill()
     found = [await ask(host, ("a", limit)) for _ in range(20)]
+    assert caplog.text.count("limits cannot be counted in Redis") == 1
     assert sum(taken.refused < 0 for taken in found) == admitted
     assert any(taken.down for taken in found) == down
     assert host.faults >= 1
@@ -291,10 +297,11 @@ def test_however_slow_the_network_is_nobody_gets_more(
     asyncio.run(story())
 
 
-async def test_a_store_is_down_for_everybody_who_waits() -> None:
+@pytest.mark.parametrize("fault", [StoreDown("gone"), ValueError("it speaks in tongues")])
+async def test_a_store_is_down_for_everybody_who_waits(fault: Exception) -> None:
     class Gone(SlowCentral):
         async def fetch(self, wishes: list[tuple[Want, int]]) -> list[Grant]:
-            raise StoreDown("gone")
+            raise fault
 
     host = Leases(Gone(FakeClock(), {}, 0, 0), FakeClock(), MemoryLimiter(), when_down="closed", largest=8)  # type: ignore[arg-type]
     found = await asyncio.gather(*(ask(host, (name, rule("1/s"))) for name in "abc"))

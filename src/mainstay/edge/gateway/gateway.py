@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.auth import Authenticator
 from mainstay.edge.gateway.certificates import Certificates
 from mainstay.edge.gateway.gate import Gate
@@ -152,6 +153,10 @@ class Gateway:
 
     def _build(self, settings: GatewaySettings, old: Policy | None) -> Policy:
         """Make a policy. Of the old one is kept what is the same in both."""
+        if settings.auth.keys is not None and self._ring is None:
+            raise ConfigError(
+                "API keys are kept in a journal, and there is none", hint="remove `keys` from gateway.auth"
+            )
         sources: list[FetchedKeys] = []
         issuers = [Issuer(one, self._keys(one, sources, old)) for one in settings.auth.tokens]
         remote = self._remote(settings.auth.remote, old)

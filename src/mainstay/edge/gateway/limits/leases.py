@@ -7,6 +7,7 @@ nothing back, and at most the size of a lease per process is held back at all.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Literal
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter, Rule, Taken, Want
 from mainstay.edge.gateway.limits.redis import Central, Grant, StoreDown
 from mainstay.ports.clock import Clock
+
+_log = logging.getLogger(__name__)
 
 _PAUSE = SECOND
 """How long the store is left alone after it did not answer."""
@@ -88,6 +91,7 @@ class Leases:
         self._asked: dict[str, _Lease] = {}
         self._asking: asyncio.Task[None] | None = None
         self._down_until = 0
+        self._mourning = False
         self.fetches = 0
         """Round trips to the store so far."""
         self.faults = 0
@@ -188,17 +192,33 @@ class Leases:
             self.fetches += 1
             try:
                 grants = await self._central.fetch(wishes)
-            except StoreDown:
+            except Exception as fault:
+                self._mourn(fault)
                 self._failed(asked, sent)
                 continue
-            except BaseException:
-                self._failed(asked, sent)
-                raise
+            self._rejoice()
             for (key, lease), grant, (_, wish), first in zip(
                 asked.items(), grants, wishes, askers, strict=True
             ):
                 self._hand_out(lease, grant, first, sent)
                 self._settle(key, lease, grant, wish, sent)
+
+    def _mourn(self, fault: Exception) -> None:
+        """Say once what is wrong: whoever reads it learns whether limits hold."""
+        if not self._mourning:
+            told = {
+                "local": "each process counts by itself",
+                "open": "nothing is limited",
+                "closed": "503 it is",
+            }
+            why = str(fault) if isinstance(fault, StoreDown) else repr(fault)
+            _log.warning("limits cannot be counted in Redis: %s; meanwhile %s", why, told[self._when_down])
+        self._mourning = True
+
+    def _rejoice(self) -> None:
+        if self._mourning:
+            _log.info("limits are counted in Redis again")
+        self._mourning = False
 
     def _failed(self, asked: dict[str, _Lease], sent: int) -> None:
         self.faults += 1
