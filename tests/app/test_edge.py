@@ -239,62 +239,6 @@ async def test_the_access_log_is_where_it_is_said_to_be(stage: Stage, tmp_path: 
     assert (tmp_path / "here.log").read_text() == before
 
 
-class Changer(Answering):
-    """Says which configuration it was given last, and how many it was given."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(self._say)
-        self.names = [name]
-
-    def _say(self, exchange: Exchange) -> None:
-        exchange.respond(200, [], " ".join(self.names).encode())
-
-    async def change(self, config: Config) -> None:
-        if config.name == "worse":
-            raise MainstayError("it cannot change so")
-        self.names.append(config.name)
-
-
-async def test_a_handler_that_can_change_is_changed_and_stays(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage.names = ["webhooks"]
-    await stage.apply("zero")
-
-    @asynccontextmanager
-    async def opening(around: Surroundings) -> AsyncIterator[Handler]:
-        yield Changer(around.config.name)
-
-    monkeypatch.setattr(stage, "_open", opening)
-    stage.names = ["webhooks", "gateway"]
-    await stage.apply("one")
-    for name in ("two", "three"):
-        await stage.apply(name, ", max_uri: 64")
-    with pytest.raises(MainstayError, match="it cannot change so"):
-        await stage.apply("worse")
-    async with stage.call() as client, stage.call("webhooks") as other:
-        assert await stage.ask(client) == await stage.ask(other) == b"one two three"
-        client.send(GET.replace(b"/ ", b"/" + b"a" * 64 + b" "))
-        assert (await client.answer())[0] == 414
-
-
-async def test_of_two_that_change_the_first_goes_back_when_the_second_cannot(stage: Stage) -> None:
-    listeners = ("gateway", "webhooks")
-    handlers = {name: Changer("one") for name in listeners}
-    stage.names = list(listeners)
-    await stage.apply("one")
-    for name, handler in handlers.items():
-        stage.edge.listeners[name].server.handler = handler
-
-    async def refuse(config: Config) -> None:
-        raise MainstayError("not I")
-
-    handlers["webhooks"].change = refuse  # type: ignore[method-assign]
-    with pytest.raises(MainstayError, match="not I"):
-        await stage.apply("two")
-    assert handlers["gateway"].names == ["one", "two", "one"]
-
-
 async def test_draining_answers_what_is_under_way(stage: Stage) -> None:
     async with stage.call() as client:
         client.send(GET.replace(b"/ ", b"/held "))

@@ -17,6 +17,8 @@ from mainstay.config import load
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.proxy.counts import REQUESTS
 from mainstay.ports.clock import SystemClock
+from mainstay.store import keys
+from mainstay.store.open import open_store
 from tests.edge.door import Client, calling
 from tests.edge.origins import answer, raw_origin, says
 from tests.helpers import aeventually
@@ -144,3 +146,21 @@ async def test_policies_and_origins_change_under_load_without_a_failed_request(s
         stop.set()
         await asyncio.gather(*clients)
         assert set(statuses) == {200}
+
+
+async def test_api_keys_that_are_turned_on_later_are_known(stage: Stage) -> None:
+    async with raw_origin(says(answer(b"a"))) as origin:
+        routes = f"routes: [{{path: /, origin: '{origin.url}'}}]"
+        await stage.apply(f"{{{routes}}}")
+        config = load(stage.file)
+        store = await open_store(config.journal_url, SystemClock())
+        key, _ = await store.write(
+            lambda tx: keys.create(tx, "ann", plan="", note="", who="a test", now=SystemClock().now())
+        )
+        await store.close()
+        await stage.apply(f"{{auth: {{keys: {{}}}}, {routes}}}")
+        async with stage.call() as client:
+            client.send(GET)
+            assert (await client.answer())[0] == 401
+            client.send(GET.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer %b\r\n\r\n" % key.encode()))
+            assert (await client.answer())[0] == 200

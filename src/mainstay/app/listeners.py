@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
@@ -42,15 +41,6 @@ class Surroundings:
 
 Opening = Callable[[Surroundings], AbstractAsyncContextManager[Handler]]
 """Opens what a handler needs and gives the handler; it is left when the handler's last request is answered."""
-
-
-@runtime_checkable
-class Changing(Protocol):
-    """A handler that takes over another configuration while it answers, because it holds what must not be lost."""
-
-    async def change(self, config: Config) -> None:
-        """Answer further requests by this one. Raises `MainstayError`, and has changed nothing then."""
-        ...
 
 
 class Tenure:
@@ -117,7 +107,7 @@ class Edge:
             tenures = await self._open(config, openings)
             self._take_log(config)
             for name in openings:
-                await self._put(name, config, tenures.get(name), sockets.pop(name, None), context)
+                await self._put(name, config, tenures[name], sockets.pop(name, None), context)
         for name in self.listeners.keys() - openings.keys():
             self.listeners[name].server.deafen()
             self._later(self._retire(self.listeners.pop(name), config.edge.drain_timeout))
@@ -158,39 +148,23 @@ class Edge:
             self._log = None
 
     async def _open(self, config: Config, openings: Mapping[str, Opening]) -> dict[str, Tenure]:
-        """Open the handlers that must be opened anew; those that can change take the new configuration over."""
         tenures: dict[str, Tenure] = {}
-        changed: list[Changing] = []
         try:
             for name, opening in openings.items():
-                if self._changing(name) is None:
-                    tenures[name] = Tenure(opening(Surroundings(config, self._clock, self._meter)))
-                    await tenures[name].handler()
-            for name in openings:
-                handler = self._changing(name)
-                if handler is not None:
-                    await handler.change(config)
-                    changed.append(handler)
+                around = Surroundings(config, self._clock, self._meter)
+                tenures[name] = Tenure(opening(around))
+                await tenures[name].handler()
         except BaseException:
             for tenure in tenures.values():
                 await tenure.end()
-            for handler in changed:
-                if self._config is not None:
-                    await handler.change(self._config)
             raise
         return tenures
-
-    def _changing(self, name: str) -> "Changing | None":
-        """Give the handler of a listener if it can change while it answers."""
-        listener = self.listeners.get(name)
-        handler: object = listener.server.handler if listener else None
-        return handler if isinstance(handler, Changing) else None
 
     async def _put(
         self,
         name: str,
         config: Config,
-        tenure: Tenure | None,
+        tenure: Tenure,
         bound: socket.socket | None,
         context: ssl.SSLContext | None,
     ) -> None:
@@ -198,11 +172,10 @@ class Edge:
         limits, trust = config.edge.limits(body), Trust(config.edge.trusted_proxies)
         listener = self.listeners.get(name)
         if listener is None:
-            assert tenure is not None  # noqa: S101 - only a listener that stands keeps its handler
             witness = Witness(name, self._meter, self._clock, self._log)
             server = Server(await tenure.handler(), self._clock, limits, trust, witness)
             listener = self.listeners[name] = Listener(server, witness, "", tenure)
-        elif tenure is not None:
+        else:
             before, listener.tenure = listener.tenure, tenure
             under_way = listener.server.under_way()
             listener.server.handler = await tenure.handler()

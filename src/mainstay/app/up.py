@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from mainstay.app import edge
 from mainstay.app.compose import dashboard_url
 from mainstay.app.ownership import alone, own
 from mainstay.app.vigil import Vigil
@@ -55,7 +54,7 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
 
 def children_of(config: Config) -> dict[str, Part]:
     """Name the processes that this configuration needs, each with the part that it plays."""
-    edges = config.edge.processes if edge.handlers_of(config) else 0
+    edges = config.edge.processes if config.webhooks or config.gateway is not None else 0
     names = ["edge"] if edges == 1 else [f"edge-{number}" for number in range(1, edges + 1)]
     return {"agent": "agent", "web": "web", **dict.fromkeys(names, "edge")}
 
@@ -85,6 +84,8 @@ def run_part(part: Part, path: Path) -> None:
     say = speaker()
     if part == "edge":
         import uvloop
+
+        from mainstay.app import edge
 
         uvloop.run(edge.serve(path, say))
         return
