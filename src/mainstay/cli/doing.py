@@ -1,18 +1,23 @@
 """Does jobs in this process, one after the other, and tells how they ended."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.live import Narrator, narrator, on_progress
 from mainstay.cli.marks import RUNS
 from mainstay.cli.words import span
-from mainstay.core.errors import MainstayError
+from mainstay.core.errors import CouldNotFindOut, MainstayError
+from mainstay.ports.clock import Clock
 
 if TYPE_CHECKING:
     from mainstay.app import App
     from mainstay.config.model import Config
     from mainstay.core.run import Run
+    from mainstay.engine.node import Node
+
+PATIENCE = 60.0
+"""Seconds without a journal after which a command gives up; the agent never does."""
 
 Wish = tuple[str, Mapping[str, Any]]
 """A job's name and the arguments of the run."""
@@ -43,11 +48,37 @@ async def _all(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[
 
 
 async def _one(app: "App", job: str, args: Mapping[str, Any], told: Narrator) -> "Run":
+    import asyncio
+
     from mainstay.cli.people import who
 
-    return await app.runner.run_now(
-        job, args, f"by {who()}", lambda progress: on_progress(told, progress), told.log
+    work = asyncio.ensure_future(
+        app.runner.run_now(job, args, f"by {who()}", lambda progress: on_progress(told, progress), told.log)
     )
+    vain = asyncio.ensure_future(in_vain(app.node, app.clock))
+    try:
+        await asyncio.wait({work, vain}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else vain.result()
+    finally:
+        for task in (work, vain):
+            task.cancel()
+        await asyncio.gather(work, vain, return_exceptions=True)
+
+
+async def in_vain(node: "Node", clock: Clock) -> NoReturn:
+    """Raise `CouldNotFindOut` once the journal could not be written for `PATIENCE` seconds: somebody sits there."""
+    since = None
+    while True:
+        if not node.trouble:
+            since = None
+        elif since is None:
+            since = clock.monotonic()
+        elif clock.monotonic() - since >= PATIENCE:
+            raise CouldNotFindOut(
+                f"given up after {PATIENCE:.0f} s: {node.trouble}",
+                hint="what was begun goes on in the agent, or at the next mainstay up, once the journal can be written",
+            )
+        await clock.sleep(1.0)
 
 
 def tell(ctx: Context, run: "Run") -> None:

@@ -25,6 +25,9 @@ from mainstay.store.nodes import NodeRow
 
 logger = logging.getLogger(__name__)
 
+SAY_EVERY = 60.0
+"""Seconds between two lines that say the same trouble."""
+
 
 class Node:
     """This process as an owner. Start it before anything that owns work, stop it after.
@@ -57,6 +60,7 @@ class Node:
         self._lock: int | None = None
         self._beaten = float("-inf")
         self._looked = float("-inf")
+        self._complained = 0.0
         self._listeners: list[Callable[[], None]] = []
         self._watched: set[str] = set()
         self._freed: set[str] = set()
@@ -113,14 +117,21 @@ class Node:
                 await self._tick()
                 self.trouble = ""
             except JournalError as fault:
-                self.trouble = str(fault)
-                logger.warning("node %s cannot beat: %s", self.id, fault)
+                self._complain(str(fault))
             except Exception as fault:
                 self.trouble = f"{type(fault).__name__}: {fault}"
                 logger.exception("node %s cannot beat", self.id)
             # A newcomer is watched from its first moment.
             if self._store.version("nodes") == version:
                 await self._store.wait("nodes", self._pause())
+
+    def _complain(self, trouble: str) -> None:
+        """Note what is wrong, and say it now and then: a full disk would fill it with these lines."""
+        now = self._clock.monotonic()
+        if trouble != self.trouble or now - self._complained >= SAY_EVERY:
+            self._complained = now
+            logger.warning("node %s cannot beat: %s", self.id, trouble)
+        self.trouble = trouble
 
     def _pause(self) -> float:
         # Looking twice per beat bounds the delay of a take-over to dead_after and half a beat.
