@@ -154,6 +154,7 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
         "http.xyzzy: unknown option",
         "known in services.web.checks[0].http",
     ),
+    "webhook_body_too_large": (6, "the edge takes no body larger than 1.0 MB", "edge.max_body larger"),
     "webhook_copies_unknown": (6, "valid for 6m but known as a copy for 1m", "make `dedup` longer"),
     "webhook_forgotten_too_soon": (5, "forgotten after 1h, and their copies would be new", "make it 3d"),
     "webhook_from_no_network": (5, "names one address of a network", "192.0.2.0/24"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mainstay.config.document import Where
 from mainstay.config.problems import meant
-from mainstay.core.amounts import format_duration
+from mainstay.core.amounts import format_duration, format_size
 
 if TYPE_CHECKING:
     from mainstay.config.model import Config
@@ -156,6 +156,9 @@ def _webhooks(config: "Config") -> Iterator[Problem]:
             if fault:
                 what = f"the secret {secret.name} cannot be used: {fault}"
                 yield Problem((*path, "secrets", index), what, "copy it from the sender's own page")
+        if "max_body" in settings.model_fields_set and settings.max_body > config.edge.max_body:
+            what = f"the edge takes no body larger than {format_size(config.edge.max_body)}"
+            yield Problem((*path, "max_body"), what, "make it smaller, or edge.max_body larger")
         yield from _copies(path, settings)
 
 

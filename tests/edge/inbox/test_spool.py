@@ -134,6 +134,10 @@ async def test_one_event_that_the_journal_will_not_have_holds_back_no_other(
         assert await aeventually(lambda: _only_poison(tmp_path))
         assert (await send(edge, "e")).status == 202
         assert len(await in_journal(journal, 5)) == 5
+    with postgres.connect(journal.url.rpartition("/")[2]) as connection:
+        connection.execute("ALTER TABLE mainstay.inbox DROP CONSTRAINT odd")
+    async with house(journal.url, tmp_path):  # every start tries again
+        assert len(await in_journal(journal, 6)) == 6
 
 
 async def _only_poison(directory: Path) -> bool:

@@ -26,7 +26,9 @@ HEAVIEST = 8 * 2**20
 
 async def open_spool(state_dir: Path, clock: Clock) -> "Spool":
     """Open the spool, make it if it is not there. Raises `JournalError`."""
-    return Spool(await open_sqlite(state_dir / NAME, clock))
+    spool = Spool(await open_sqlite(state_dir / NAME, clock))
+    await spool.retry()
+    return spool
 
 
 class Spool:
@@ -49,8 +51,12 @@ class Spool:
         await self._store.write(lambda tx: tx.many("inbox.drop", rows))
 
     async def set_aside(self, arrival: Arrival, why: str) -> None:
-        """Keep an event here for good, because the journal will not have it."""
+        """Keep an event here, because the journal will not have it."""
         await self._store.write(lambda tx: hold(tx, arrival.id, why))
+
+    async def retry(self) -> None:
+        """Try again what was set aside."""
+        await self._store.write(lambda tx: tx.run("inbox.spool_retry"))
 
     async def clear(self) -> None:
         """Forget what events were known by, if none waits."""

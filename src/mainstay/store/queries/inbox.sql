@@ -203,3 +203,7 @@ ON CONFLICT (source) DO UPDATE SET state = excluded.state, since = excluded.sinc
 -- name: deliveries
 -- How the delivery of every source stands.
 SELECT * FROM delivery ORDER BY source;
+
+-- name: spool_retry
+-- What the journal would not have is tried again.
+UPDATE inbox SET state = 'queued' WHERE state = 'held';
