@@ -94,7 +94,8 @@ class Witness:
         agent = head.get(b"user-agent")
         more = (self._agents.get(agent) or self._agent(agent)) if agent else ""
         if turn.notes:
-            more += "".join(f",{quoted(name)}:{quoted(value)}" for name, value in turn.notes.items())
+            # Their names are ours, and most values plain.
+            more += "".join([f',"{name}":{quoted(value)}' for name, value in turn.notes.items()])
         if cut:
             more += ',"cut":true'
         return (
