@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.ports.clock import FakeClock
 from tests.edge.origins import Behaviour, Call, answer, polite, raw_origin, says
-from tests.edge.proxy.parts import HOST, read_all, route, running
+from tests.edge.proxy.parts import HOST, read_all, read_answer, route, running
 from tests.helpers import aeventually
 from tests.servers.process import free_port
 
@@ -317,3 +317,17 @@ async def test_when_an_origin_has_all_it_may_have_others_wait_outside() -> None:
         for task in asking:
             task.cancel()
         await asyncio.wait(asking)
+
+
+async def test_a_connection_that_the_origin_has_ended_is_not_used_for_what_cannot_be_repeated() -> None:
+    async def once(call: Call) -> None:
+        await call.request()
+        await call.send(answer(b"once"))
+
+    async with raw_origin(once) as origin, running(route(origin.url)) as gateway:
+        reader, writer = await gateway.connect()
+        for _ in range(30):
+            writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc")
+            assert (await read_answer(reader))[1] == b"once"
+        writer.close()
+        assert len(origin.calls) == 30

@@ -71,13 +71,12 @@ class Origin:
         """Give an unused connection, or None; a `fresh` one has been in use a moment ago."""
         idle = self._idle
         while idle:
-            upstream = idle[-1]
-            if upstream.transport.is_closing():
-                idle.pop()
-            elif fresh and self.ticker.now - upstream.touched > FRESH:
+            if fresh and self.ticker.now - idle[-1].touched > FRESH:
                 return None
-            else:
-                return idle.pop()
+            upstream = idle.pop()
+            if upstream.quiet:
+                return upstream
+            upstream.transport.abort()
         return None
 
     def connect(self, waiting: Waiting) -> None:

@@ -1,6 +1,7 @@
 """One connection to an origin: sends one request after the other and reads the answers strictly."""
 
 import asyncio
+import select
 from math import inf
 from typing import Protocol, cast
 
@@ -70,7 +71,7 @@ class Upstream(asyncio.Protocol):
     """Reads answers with httptools, never leniently; the rest of a long body of known length passes it by."""
 
     __slots__ = (
-        "_headers", "_heard", "_keep", "_left", "_pieces", "_raw_parser", "_sink", "_sound", "_status",
+        "_headers", "_heard", "_keep", "_left", "_pieces", "_poll", "_raw_parser", "_sink", "_sound", "_status",
         "_until_close", "answered", "asker", "begun", "bodyless", "fields", "idle_limit", "keeper", "patience",
         "sent", "state", "ticker", "touched", "transport", "upgrading",
     )  # fmt: skip
@@ -80,6 +81,7 @@ class Upstream(asyncio.Protocol):
         self.ticker = keeper.ticker
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._raw_parser = HttpResponseParser(self)
+        self._poll = select.poll()
         self.asker: Asker | None = None
         self.state = IDLE
         self.touched = self.ticker.now
@@ -119,6 +121,14 @@ class Upstream(asyncio.Protocol):
         self._sound = True
         self._until_close = False
         self.transport.write(head)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether an unused connection is as it was left: not ended, and nothing said that nobody asked for.
+
+        The kernel is asked, for the event loop may not have come to it yet, and the next request would get that answer.
+        """
+        return not self.transport.is_closing() and not self._poll.poll(0)
 
     def close(self) -> None:
         """Cut it; nothing more is told of it to its asker."""
@@ -172,6 +182,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         asker = self.asker
