@@ -252,6 +252,22 @@ async def test_draining_answers_what_is_under_way(stage: Stage) -> None:
         assert stage.closed == ["one"]
 
 
+async def test_who_is_not_done_when_patience_ends_is_cut_off(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.apply("one", ", drain_timeout: 5s")
+    async with stage.call() as client:
+        client.send(GET.replace(b"/ ", b"/held "))
+        await aeventually(lambda: stage.held)
+        draining = asyncio.create_task(stage.edge.drain())
+        await stage.clock.advance(4)
+        assert not draining.done()
+        await stage.clock.advance(2)
+        await draining
+        assert await client.ended() == b""
+        assert "did not end in time" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("edge", "words"),
     [
@@ -259,6 +275,9 @@ async def test_draining_answers_what_is_under_way(stage: Stage) -> None:
         ("{max_uri: 4KiB, max_head: 4KiB}", "max_uri must be smaller"),
         ("{trusted_proxies: [10.0.0.0/99]}", "not an address or a network"),
         ("{head_timeout: 0s}", "at least 10ms"),
+        ("{webhooks: '127.0.0.1:99', gateway: ':99'}", "cannot listen on one address"),
+        ("{access_log_size: 1}", "4096"),
+        ("{tls: {certificate: x.pem}}", "key"),
         ("{webhooks: nonsense}", "not an address to listen on"),
     ],
 )

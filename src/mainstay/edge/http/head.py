@@ -159,8 +159,11 @@ def _wishes(head: Head, seen: dict[bytes, bytes]) -> None:
 
 def unfinished(raw: bytes, limits: HeadLimits) -> Refused | None:
     """Say whether the beginning of a head is already too much."""
-    if len(raw) > limits.uri + ROOM and b"\n" not in raw[: limits.uri + ROOM]:
+    end = raw.find(b"\n", 2, limits.uri + ROOM)
+    if end < 0 and len(raw) > limits.uri + ROOM:
         return Refused(414, "the target is too long")
+    if end > 0 and raw[end - 1] != 13:
+        return Refused(400, "this is not a request line")
     return Refused(431, "the head is too long") if len(raw) > limits.head else None
 
 

@@ -26,6 +26,13 @@ def _check_network(text: str) -> str:
     return text
 
 
+def _meet(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses are the same, or one is everybody's with the same port."""
+    everybody = ("", "0.0.0.0", "::")  # noqa: S104 - said, not bound
+    same_host = one[0] == other[0] or one[0] in everybody or other[0] in everybody
+    return same_host and one[1] == other[1] != 0
+
+
 def _longer_than_nothing(seconds: float) -> float:
     if not 0.01 <= seconds <= 86400:
         raise ValueError("this takes at least 10ms and at most a day")
@@ -91,6 +98,8 @@ class EdgeSettings(Settings):
     def _fits_together(self) -> Any:
         if self.processes > 1 and 0 in (split(self.webhooks)[1], split(self.gateway)[1]):
             raise ValueError("several processes cannot share port 0; name a port")
+        if _meet(split(self.webhooks), split(self.gateway)):
+            raise ValueError("webhooks and gateway cannot listen on one address; give each its own port")
         if self.max_uri >= self.max_head:
             raise ValueError("max_uri must be smaller than max_head, which holds it")
         return self
