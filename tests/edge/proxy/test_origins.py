@@ -229,6 +229,33 @@ async def test_origins_are_changed_again_and_again_without_a_failed_request() ->
         assert gateway.plane.state()[0]["swaps"] == SWAPS
 
 
+async def test_a_route_that_is_taken_away_lets_its_requests_end_or_is_cut_with_all_else() -> None:
+    async def forever(call: Call) -> None:
+        await call.request()
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await call.read()
+
+    async with raw_origin(forever) as old, raw_origin() as new:
+        async with running(route(old.url, path="/old"), route(new.url)) as gateway:
+            reader, writer = await gateway.connect()
+            writer.write(b"GET /old HTTP/1.1\r\n" + HOST + b"\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            group = gateway.plane.named("/old")
+            gateway.plane.reload([route(new.url)])
+            gateway.policy.routes = [each.route for each in gateway.plane.groups.values()]
+            await aeventually(lambda: [origin.active for origin in group.draining] == [1])
+            assert b" 200 " in await gateway.get(b"/old")
+            assert not reader.at_eof()
+        assert not (await reader.read()).endswith(b"0\r\n\r\n")
+        assert all(origin.connections == 0 for origin in group.draining)
+        writer.close()
+
+
+async def test_a_name_that_cannot_be_one_is_an_origin_that_is_not_there() -> None:
+    async with running(route("http://a..b")) as gateway:
+        assert b"origin_unreachable" in await gateway.get()
+
+
 async def test_a_changed_configuration_is_taken_over_in_one_step() -> None:
     async with (
         raw_origin(says(answer(b"a"))) as one,

@@ -52,7 +52,7 @@ async def answers(origin: Origin, health: HealthSettings | None) -> str:
         upstream = await origin.dial()
     except TimeoutError:
         return "no connection in time"
-    except OSError:
+    except (OSError, ValueError):
         return "it takes no connection"
     if health is None:
         upstream.close()

@@ -90,7 +90,7 @@ class Origin:
             upstream = await self.dial()
         except TimeoutError:
             waiting.unreachable("timeout")
-        except OSError:  # an ssl.SSLError is one, too
+        except (OSError, ValueError):  # an ssl.SSLError is the former, a name that cannot be one the latter
             waiting.unreachable("refused")
         else:
             waiting.connected(upstream)

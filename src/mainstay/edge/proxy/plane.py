@@ -24,6 +24,7 @@ class Plane:
         self.groups = {_key(route): self._group(route) for route in routes}
         self._by_route = {id(group.route): group for group in self.groups.values()}
         self._others: list[RouteSettings] = []
+        self._leaving: set[Group] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _group(self, route: RouteSettings) -> Group:
@@ -39,7 +40,7 @@ class Plane:
         """Cut everything; the server has drained before."""
         for task in list(self._tasks):
             task.cancel()
-        for group in self.groups.values():
+        for group in [*self.groups.values(), *self._leaving]:
             await group.stop()
         await self.ticker.stop()
 
@@ -83,7 +84,7 @@ class Plane:
             group = before.pop(_key(route), None)
             if group is None or not group.fits(route):
                 if group is not None:
-                    self._later(group.leave())
+                    self._later(self._leave(group))
                 group = self._group(route)
                 group.start()
             else:
@@ -93,9 +94,14 @@ class Plane:
                     self._later(self._change(group))
             self.groups[_key(route)] = group
         for group in before.values():
-            self._later(group.leave())
+            self._later(self._leave(group))
         self._others.clear()
         self._by_route = {id(group.route): group for group in self.groups.values()}
+
+    async def _leave(self, group: Group) -> None:
+        self._leaving.add(group)
+        await group.leave()
+        self._leaving.discard(group)
 
     async def _change(self, group: Group) -> None:
         try:
