@@ -14,7 +14,9 @@ from mainstay.store.writer import Again, Broken
 
 T = TypeVar("T")
 
-PAGE = 16384
+PAGE = 4096
+"""Bytes of a page of a fresh journal. A commit writes whole pages, and what many webhooks are known by lies all over an
+index: with a million of them 16 KiB pages take twice as long, and with few of them no size is quicker than another."""
 LOG_LIMIT = 16 << 20
 """Bytes to which SQLite cuts a log that starts again."""
 PATIENCE = 30.0
