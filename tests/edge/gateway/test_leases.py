@@ -55,7 +55,11 @@ async def make(redis: RedisServer) -> AsyncIterator[Make]:
 
 
 async def ask(limiter: Leases, *wants: Want) -> Taken:
-    taken = limiter.take(wants, time.monotonic_ns())
+    return await ask_at(limiter, time.monotonic_ns(), *wants)
+
+
+async def ask_at(limiter: Leases, now: int, *wants: Want) -> Taken:
+    taken = limiter.take(wants, now)
     return taken if isinstance(taken, Taken) else await taken
 
 
@@ -295,6 +299,67 @@ def test_however_slow_the_network_is_nobody_gets_more(
 
     limit = rule("50/s", bursts)
     asyncio.run(story())
+
+
+RUSHES = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 40), st.sampled_from([0, 0, 1, 20, 100, 400, 1000, 5000])),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rushes=RUSHES, bursts=st.sampled_from([1, 8, 40, 90]))
+def test_what_a_host_has_kept_is_never_spent_too_late(
+    rushes: list[tuple[int, int, int]], bursts: int
+) -> None:
+    """With a network that takes no time it is known to the nanosecond when each request was let through."""
+
+    async def story() -> None:
+        clock, buckets = FakeClock(start=1000.0), dict[str, int]()
+        hosts = [
+            Leases(
+                SlowCentral(clock, buckets, 0, 0),  # type: ignore[arg-type]
+                clock, MemoryLimiter(), when_down="closed", largest=32,
+            )
+            for _ in range(3)
+        ]  # fmt: skip
+        admitted: list[int] = []
+        for host, many, pause in rushes:
+            now = int(clock.monotonic() * SECOND)
+            for _ in range(many):
+                admitted += [now] * ((await ask_at(hosts[host], now, ("a", limit))).refused < 0)
+            await clock.advance(pause / 1000)
+        assert over(admitted, limit) == 0
+
+    limit = rule("20/s", bursts)
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("quarters", range(16, 28))
+async def test_an_idle_host_keeps_nothing_to_spend_on_top_of_a_full_bucket(quarters: int) -> None:
+    """All of 90 requests were taken at once; 4.5 seconds later the bucket is full again."""
+    clock, buckets, limit = FakeClock(start=1000.0), dict[str, int](), rule("20/s", 90)
+    hosts = [
+        Leases(
+            SlowCentral(clock, buckets, 0, 0),  # type: ignore[arg-type]
+            clock, MemoryLimiter(), when_down="closed", largest=32,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    admitted: list[int] = []
+
+    async def rush(each: int) -> None:
+        now = int(clock.monotonic() * SECOND)
+        for host in hosts * each:
+            admitted.extend([now] * ((await ask_at(host, now, ("a", limit))).refused < 0))
+
+    await rush(20)
+    assert sum(lease.left for host in hosts for lease in host._leases.values()) > 5
+    await clock.advance(quarters / 4)
+    await rush(50)
+    assert over(admitted, limit) == 0
+    assert len(admitted) > 90
 
 
 @pytest.mark.parametrize("fault", [StoreDown("gone"), ValueError("it speaks in tongues")])

@@ -132,6 +132,22 @@ def test_the_crowd_s_debt_is_brought_along(make: Make) -> None:
     assert over(admitted, quick) == 0
 
 
+def test_those_who_share_a_set_count_apart_as_long_as_there_is_room(tmp_path: Path) -> None:
+    """Seven slots and one for the crowd: both buckets of a request look for a place at the same time."""
+    limiter, one = SharedLimiter(tmp_path / "limits", 7), rule("1/min")
+    pairs = [[(f"a{n}", one), (f"b{n}", one)] for n in range(3)]
+    assert [limiter.take(pair, 0).refused for pair in pairs] == [-1] * 3
+    assert [limiter.take([want], 1).refused for pair in pairs for want in pair] == [0] * 6
+
+
+def test_a_request_of_two_buckets_counts_twice_in_the_crowd(tmp_path: Path) -> None:
+    limiter, two = SharedLimiter(tmp_path / "limits", 7), rule("2/min")
+    for n in range(7):
+        limiter.take([(f"resident {n}", two)], 0)
+    assert limiter.take([("a", two), ("b", two)], 0).refused == -1
+    assert limiter.take([("a", two)], 1).refused == 0
+
+
 def test_a_file_of_another_time_is_begun_anew(tmp_path: Path) -> None:
     one = rule("1/min")
     old = SharedLimiter(tmp_path / "limits", 64)
@@ -161,7 +177,7 @@ import json, sys, time
 from pathlib import Path
 from mainstay.edge.gateway.limits import SharedLimiter
 from tests.edge.gateway.ledger import rule
-limiter, one, many = SharedLimiter(Path(sys.argv[1])), rule("200/s", 50), rule("5000/s", name="route")
+limiter, one, many = SharedLimiter(Path(sys.argv[1])), rule("200/s", 500), rule("5000/s", name="route")
 print("ready", flush=True)
 sys.stdin.readline()
 times = {0: [], 1: [], 2: []}
@@ -185,8 +201,12 @@ def test_four_processes_never_admit_more_than_one_would(tmp_path: Path) -> None:
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-    found = [json.loads(worker.communicate("go\n", timeout=250)[0]) for worker in workers]
-    one, many = rule("200/s", 50), rule("5000/s", name="route")
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    found = [json.loads(worker.communicate(timeout=250)[0]) for worker in workers]
+    one, many = rule("200/s", 500), rule("5000/s", name="route")
     for who in "012":
         times = [at for one_s in found for at in one_s[who]]
         assert len(times) >= burst(one)

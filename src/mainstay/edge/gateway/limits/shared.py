@@ -29,7 +29,7 @@ class SharedLimiter:
     """
 
     def __init__(self, file: Path, most: int = 100_000) -> None:
-        self._sets = max(64, -(-most // (_WAYS - 1)))
+        self._sets = max(1, -(-most // (_WAYS - 1)))
         self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._open(_HEAD + self._sets * _SET)
