@@ -17,14 +17,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.gateway.auth import Authenticator
+from mainstay.edge.gateway.gate import Gate
 from mainstay.edge.gateway.gateway import Around, Gateway
+from mainstay.edge.gateway.limits import MemoryLimiter
 from mainstay.edge.gateway.open import Standing
 from mainstay.edge.gateway.policy import Admit, Ask, Deny
 from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.store import keys
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store
-from tests.edge.gateway.conftest import WALL, Read
+from tests.edge.gateway.conftest import WALL, Held, Read
 from tests.edge.gateway.house import House, house, status
 from tests.edge.gateway.minting import SECRET, Mint
 from tests.helpers import ROOT, aeventually
@@ -66,13 +69,30 @@ async def test_anonymous_requests_have_a_plan_by_their_address(read: Read, tmp_p
         assert await from_all(ours, "a", "a", "a", "b") == [200, 200, 429, 200]
 
 
-async def test_a_refused_plan_is_not_counted_for_the_address(read: Read, mint: Mint, tmp_path: Path) -> None:
+@pytest.mark.parametrize("central", [False, True])
+async def test_a_refused_plan_is_not_counted_for_the_address(
+    read: Read, mint: Mint, tmp_path: Path, redis: RedisServer, central: bool
+) -> None:
     tokens = [{"keys": [{"algorithm": "HS256", "secret": {"secret": "hs"}}]}]
     data = {"routes": [{}], "plans": {"free": "1/day"}, "per_address": "5/day", "auth": {"tokens": tokens}}
+    data["limits"] = {"url": redis.url} if central else {}
     async with house(read(data), tmp_path) as ours:
         greedy, other = mint.token(WALL, sub="greedy"), mint.token(WALL, sub="other")
         assert [await ours.status(greedy) for _ in range(30)] == [200] + [429] * 29
         assert await ours.status(other) == 200
+
+
+async def test_a_changed_plan_holds_for_keys_that_are_known(read: Read, held: Held, tmp_path: Path) -> None:
+    ring, made = held
+    data = {"routes": [{}], "auth": {"keys": {}}}
+    tight, wide = read({**data, "plans": {"paid": "2/day"}}), read({**data, "plans": {"paid": "4/day"}})
+    limiter, clock = MemoryLimiter(), FakeClock(WALL)
+    ask = Ask(b"GET", b"a", b"/", [(b"x-api-key", made["good"].encode())], "192.0.2.1")
+    counts = []
+    for policy in (tight, wide, tight):
+        gate = Gate(policy, Authenticator(policy.auth, ring=ring), limiter, limiter, clock)
+        counts.append(sum(isinstance(gate.decide(ask, 1.0, WALL), Admit) for _ in range(9)))
+    assert counts == [2, 4, 0]
 
 
 @pytest.mark.parametrize(("processes", "kind"), [(1, "auto"), (2, "auto"), (1, "shared"), (2, "redis")])

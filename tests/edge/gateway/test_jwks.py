@@ -180,6 +180,20 @@ async def test_a_file_of_keys_is_read_anew_when_it_changes(read: Read, mint: Min
         assert await ours.status(token(mint, f"k{ROTATIONS}")) == 200
 
 
+async def test_a_key_that_takes_over_a_name_is_believed_at_once(
+    read: Read, mint: Mint, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other, file = Mint(tmp_path_factory.mktemp("other")), tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [mint.jwk("es", kid="k")]}))
+    async with house(policy(read, jwks_file=str(file)), tmp_path) as ours:
+        early = token(other, "k")
+        assert [await ours.status(early) for _ in range(2)] == [401, 401]
+        file.write_text(json.dumps({"keys": [other.jwk("es", kid="k"), other.jwk("ed")]}))
+        await ours.clock.advance(2.5)
+        assert await ours.status(early) == 200
+        assert await ours.status(token(mint, "k")) == 401
+
+
 async def test_a_policy_is_swapped_without_forgetting_keys_or_counts(
     fetched: GatewaySettings, read: Read, mint: Mint, recorder: Recorder, tmp_path: Path
 ) -> None:
