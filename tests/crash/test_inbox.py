@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,7 @@ class Edge:
             [*tracer, sys.executable, "-m", "tests.edge.inbox.house", journal.url, str(directory), str(port)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  # it makes one system call
         )
 
@@ -52,7 +53,9 @@ class Edge:
         assert said == b"ready\n"
 
     def kill(self) -> None:
-        self.process.kill()
+        # The whole group: what strace traces outlives it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
         if self.process.stdout:
             self.process.stdout.close()
