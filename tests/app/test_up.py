@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.app.up import children_of
+from mainstay.app.up import _read_anew, children_of
 from mainstay.config import load
 
 GATEWAY = "gateway: {routes: [{origin: 'http://127.0.0.1:1'}]}\n"
@@ -26,3 +26,16 @@ def test_there_are_as_many_edges_as_are_asked_for(tmp_path: Path, more: str, nam
     file = tmp_path / "mainstay.yaml"
     file.write_text("name: x\n" + more)
     assert children_of(load(file)) == {"agent": "agent", "web": "web", **dict.fromkeys(names, "edge")}
+
+
+def test_the_first_edge_may_come_by_a_changed_file_but_not_another_number_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "mainstay.yaml"
+    file.write_text("name: x\n")
+    without = load(file)
+    file.write_text("name: x\nnonsense: 1\n")
+    assert _read_anew(without) is without
+    file.write_text("name: x\n" + GATEWAY)
+    with_one = _read_anew(without)
+    assert "edge" in children_of(with_one)
+    file.write_text("name: x\n" + GATEWAY + "edge: {processes: 3}\n")
+    assert _read_anew(with_one) is with_one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 from mainstay.engine import supervise
 from mainstay.engine.supervise import FIRST_PAUSE, Supervisor
 from mainstay.ports.clock import SystemClock
-from tests.helpers import ROOT, bare_environment, eventually
+from tests.helpers import ROOT, aeventually, bare_environment, eventually
 from tests.servers.process import Engine
 
 # Both write a line at once: unbuffered, `print` writes its parts one by one, and two processes share the log.
@@ -119,6 +120,22 @@ def test_sigterm_ends_all_in_order_and_sighup_is_passed_on(tmp_path: Path) -> No
         assert parent.process.wait(20) == 0
         assert [pids(parent, name, "bye") for name in ("agent", "web")] == [[pid] for pid in children]
         assert not any(alive(pid) for pid in children)
+
+
+async def test_what_a_changed_file_asks_for_is_started_too(tmp_path: Path) -> None:
+    wanted = {"one": ["sleep", "60"]}
+    supervisor = Supervisor(SystemClock(), wanted, wanted=lambda: wanted)
+    serving = asyncio.create_task(supervisor.serve())
+    await aeventually(lambda: "one" in supervisor.running)
+    first = supervisor.running["one"].pid
+    wanted = {"two": ["sleep", "60"]}
+    os.kill(os.getpid(), signal.SIGHUP)
+    await aeventually(lambda: "two" in supervisor.running)
+    again = await aeventually(lambda: "one" in supervisor.running and supervisor.running["one"].pid != first)
+    assert again  # SIGHUP ends a `sleep`, which is started anew
+    supervisor.stop()
+    await asyncio.wait_for(serving, 20)
+    assert supervisor.running == {}
 
 
 def test_one_that_will_not_end_is_killed_after_the_grace(tmp_path: Path) -> None:

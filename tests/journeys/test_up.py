@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.helpers import eventually, mainstay
-from tests.journeys.house import Company, children
+from tests.journeys.house import Company, children, free_port
 from tests.servers.recorder import Answer
 
 
@@ -62,6 +62,22 @@ def test_a_right_file_that_asks_for_a_journal_nobody_can_open_keeps_the_old_plan
     slack = eventually(lambda: fragile.recorder.to("/services/T/B/journey"), 20)
     assert "127.0.0.1:1/nowhere: connection failed" in slack[0].text
     assert fragile.part("agent") == agent
+
+
+def test_a_gateway_that_is_added_is_opened_and_survives_a_kill(fragile: Company) -> None:
+    assert fragile.up is not None
+    port = free_port()
+    gateway = f"gateway: {{routes: [{{origin: 'http://127.0.0.1:{fragile.port}'}}]}}"
+    fragile.file.write_text(f"{fragile.text}\nedge: {{gateway: '127.0.0.1:{port}'}}\n{gateway}\n")
+    fragile.up.send_signal(signal.SIGHUP)
+
+    def answer() -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as found:
+            return bytes(found.read())
+
+    assert eventually(answer, 30) == b"ok"
+    os.kill(fragile.part("edge"), signal.SIGKILL)
+    assert eventually(answer, 30) == b"ok"
 
 
 def test_a_check_that_is_renamed_takes_its_incident_with_it(fragile: Company) -> None:

@@ -62,17 +62,19 @@ async def serve(
     path: Path,
     say: Say = lambda line: None,
     handlers: Callable[[Config], Mapping[str, Opening]] = handlers_of,
+    idle: bool = False,
 ) -> None:
     """Serve until SIGTERM, which lets requests under way finish; read the file anew at SIGHUP.
 
-    A wrong file is reported and changes nothing. `say` tells the supervisor that this process is well.
+    A wrong file is reported and changes nothing. `say` tells the supervisor that this process is well. With
+    `idle` it waits for work when the file asks for none.
     """
     wishes: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(sign, wishes.put_nowait, sign)
     config = load(path)
-    if not handlers(config):
+    if not idle and not handlers(config):
         raise ConfigError(
             "there are neither webhooks nor a gateway in this configuration",
             hint="add `webhooks:` or `gateway:`, or leave the edge out",

@@ -12,6 +12,7 @@ from mainstay.app.ownership import alone, own
 from mainstay.app.vigil import Vigil
 from mainstay.config import load
 from mainstay.config.model import Config
+from mainstay.core.errors import MainstayError
 from mainstay.engine.pulse import speaker
 from mainstay.engine.supervise import Supervisor, follow
 from mainstay.ports.clock import SystemClock
@@ -34,17 +35,27 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     say(f"{config.title or config.name}: the dashboard is at {dashboard_url(config)}")
     if password:
         say(f"log in as admin with the password {password} (shown once; mainstay password sets another)")
-    children = {
-        name: [*_command(), "up", "--only", part, "--config", str(config.file)]
-        for name, part in children_of(config).items()
-    }
     clock = SystemClock()
-    vigils: list[Vigil] = []
-    supervisor = Supervisor(clock, children, heard=partial(_tell, vigils))
-    vigils += [
-        Vigil(clock, config, partial(supervisor.kill, name), name) for name in children if name != "web"
-    ]
-    keeping = [asyncio.create_task(vigil.serve()) for vigil in vigils]
+    vigils: dict[str, Vigil] = {}
+    keeping: list[asyncio.Task[None]] = []
+
+    def watch() -> dict[str, list[str]]:
+        """Give the commands of the children, each with a vigil but for the web process."""
+        nonlocal config
+        config = _read_anew(config)
+        commands = _commands(config)
+        for name in commands.keys() - vigils.keys() - {"web"}:
+            vigils[name] = Vigil(clock, config, partial(supervisor.kill, name), name)
+            keeping.append(asyncio.create_task(vigils[name].serve()))
+        return commands
+
+    supervisor = Supervisor(
+        clock,
+        _commands(config),
+        heard=lambda name, line: vigils[name].hear(name, line) if name in vigils else None,
+        wanted=watch,
+    )
+    watch()
     try:
         await supervisor.serve()
     finally:
@@ -52,16 +63,31 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
             task.cancel()
 
 
+def _commands(config: Config) -> dict[str, list[str]]:
+    return {
+        name: [*_command(), "up", "--only", part, "--config", str(config.file)]
+        for name, part in children_of(config).items()
+    }
+
+
+def _read_anew(before: Config) -> Config:
+    """Read the file; where it is wrong, or there are edges already, it stays as it was before.
+
+    The first edges may come by a changed file. More of them need a start: they share an address from the beginning.
+    """
+    try:
+        fresh = load(before.file)
+    except MainstayError:
+        return before  # the agent tells people
+    edges = [name for name, part in children_of(before).items() if part == "edge"]
+    return before if edges else fresh
+
+
 def children_of(config: Config) -> dict[str, Part]:
     """Name the processes that this configuration needs, each with the part that it plays."""
     edges = config.edge.processes if config.webhooks or config.gateway is not None else 0
     names = ["edge"] if edges == 1 else [f"edge-{number}" for number in range(1, edges + 1)]
     return {"agent": "agent", "web": "web", **dict.fromkeys(names, "edge")}
-
-
-def _tell(vigils: list[Vigil], name: str, line: str) -> None:
-    for vigil in vigils:
-        vigil.hear(name, line)
 
 
 async def _prepare(config: Config) -> str | None:
@@ -80,14 +106,14 @@ def _command() -> list[str]:
 
 def run_part(part: Part, path: Path) -> None:
     """Be the agent, the web process or an edge until SIGTERM."""
-    follow()
+    supervised = follow()
     say = speaker()
     if part == "edge":
         import uvloop
 
         from mainstay.app import edge
 
-        uvloop.run(edge.serve(path, say))
+        uvloop.run(edge.serve(path, say, idle=supervised))
         return
     from mainstay.app import agent, dashboard
 

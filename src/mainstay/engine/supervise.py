@@ -30,7 +30,8 @@ HEALTHY_AFTER = 60.0
 class Supervisor:
     """Keeps processes running. `children` are argument lists by name; no shell is involved.
 
-    SIGTERM and SIGINT end them (SIGKILL after `grace` seconds), SIGHUP is passed on. `ready` is awaited before
+    SIGTERM and SIGINT end them (SIGKILL after `grace` seconds), SIGHUP is passed on; then `wanted` is asked which there
+    should be, and those that are new are started too. `ready` is awaited before
     systemd is told that the service is up. `heard` is called with a child's name and what it said by its pulse, or what
     became of it when it fell.
     """
@@ -42,10 +43,14 @@ class Supervisor:
         grace: float = 30.0,
         ready: Callable[[], Awaitable[object]] | None = None,
         heard: Callable[[str, str], None] | None = None,
+        wanted: Callable[[], Mapping[str, Sequence[str]]] | None = None,
     ) -> None:
         self.running: dict[str, asyncio.subprocess.Process] = {}
         self._clock = clock
-        self._children = children
+        self._children = dict(children)
+        self._wanted = wanted
+        self._keeping: list[asyncio.Task[None]] = []
+        self._lifeline = -1
         self._grace = grace
         self._ready = ready
         self._heard = heard or (lambda name, line: None)
@@ -56,17 +61,21 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self.send, signal.SIGHUP)
-        lifeline, end = os.pipe()
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._lifeline, end = os.pipe()
         helpers = [asyncio.ensure_future(self._announce()), asyncio.ensure_future(self._watchdog())]
         try:
-            await asyncio.gather(*(self._keep(name, lifeline) for name in self._children))
+            self._keeping = [asyncio.create_task(self._keep(name)) for name in self._children]
+            while running := [task for task in self._keeping if not task.done()]:
+                await asyncio.gather(*running)
         finally:
+            for task in self._keeping:
+                task.cancel()
             for helper in helpers:
                 helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.gather(*helpers, *self._keeping, return_exceptions=True)
             os.close(end)
-            os.close(lifeline)
+            os.close(self._lifeline)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
@@ -81,19 +90,26 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
 
+    def _reload(self) -> None:
+        self.send(signal.SIGHUP)
+        for name, command in self._wanted().items() if self._wanted else ():
+            if name not in self._children:
+                self._children[name] = command
+                self._keeping.append(asyncio.create_task(self._keep(name)))
+
     def kill(self, name: str) -> None:
         """End one process at once; it is started again."""
         if name in self.running:
             with suppress(ProcessLookupError):
                 self.running[name].kill()
 
-    async def _keep(self, name: str, lifeline: int) -> None:
+    async def _keep(self, name: str) -> None:
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             began = self._clock.monotonic()
             ear = Ear(partial(self._heard, name))
             try:
-                process = await self._start(name, lifeline, ear)
+                process = await self._start(name, ear)
                 if process is not None:
                     await self._watch(name, process)
             finally:
@@ -107,8 +123,8 @@ class Supervisor:
             await rest(self._clock, self._stopping, pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _start(self, name: str, lifeline: int, ear: Ear) -> asyncio.subprocess.Process | None:
-        environment = {**os.environ, LIFELINE: str(lifeline), PULSE: str(ear.mouth)}
+    async def _start(self, name: str, ear: Ear) -> asyncio.subprocess.Process | None:
+        environment = {**os.environ, LIFELINE: str(self._lifeline), PULSE: str(ear.mouth)}
         # systemd listens to one process only: the supervisor.
         for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environment.pop(variable, None)
@@ -116,7 +132,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 *self._children[name],
                 env=environment,
-                pass_fds=[lifeline, ear.mouth],
+                pass_fds=[self._lifeline, ear.mouth],
                 stdin=asyncio.subprocess.DEVNULL,
                 # A Ctrl-C in a terminal goes to the supervisor alone, which ends them in order.
                 start_new_session=True,
