@@ -22,7 +22,10 @@ from mainstay.edge.gateway.gate import Gate
 from mainstay.edge.gateway.gateway import Around, Gateway
 from mainstay.edge.gateway.limits import MemoryLimiter
 from mainstay.edge.gateway.open import Standing
-from mainstay.edge.gateway.policy import Admit, Ask, Deny
+from mainstay.edge.gateway.policy import Admit, Ask, Deny, Verdict
+from mainstay.edge.gateway.tokens.bearer import Tokens
+from mainstay.edge.gateway.tokens.issuer import Issuer
+from mainstay.edge.gateway.tokens.sources import FixedKeys
 from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.store import keys
 from mainstay.store.base import Store, Tx
@@ -292,3 +295,41 @@ async def test_counts_outlive_a_change_of_configuration(read: Read, tmp_path: Pa
         assert await from_all(ours, "a") == [429]
     async with standing.hold(read(first), around) as fresh:
         assert fresh is not gateway
+
+
+async def test_a_flood_of_forgeries_is_not_looked_at_and_harms_nobody_who_is_known(
+    read: Read, mint: Mint
+) -> None:
+    tokens = [{"keys": [{"algorithm": "ES256", "file": "es.pem", "kid": "es"}]}]
+    data = {
+        "routes": [{}],
+        "plans": {"free": "unlimited"},
+        "bad_credentials": "10/min",
+        "auth": {"tokens": tokens},
+    }
+    settings, limiter, clock = read(data), MemoryLimiter(), FakeClock(WALL)
+    looked = []
+
+    class Counting(Tokens):
+        def judge(self, raw: bytes, wall: float) -> Any:
+            looked.append(raw)
+            return super().judge(raw, wall)
+
+    issuers = [Issuer(one, FixedKeys(one)) for one in settings.auth.tokens]
+    gate = Gate(settings, Authenticator(settings.auth, Counting(issuers)), limiter, limiter, clock)
+
+    def ask(token: str, peer: str = "192.0.2.1") -> Verdict:
+        sent = [(b"authorization", b"Bearer " + token.encode())]
+        found = gate.decide(Ask(b"GET", b"a", b"/", sent, peer), 1.0, WALL)
+        assert isinstance(found, Admit | Deny)
+        return found
+
+    good = mint.token(WALL, key="es")
+    assert status(ask(good)) == 200
+    forged = [ask(mint.token(WALL, key="es", sub=f"u{n}", forge="bit")) for n in range(100)]
+    assert [status(one) for one in forged] == [401] * 10 + [429] * 90
+    assert all(isinstance(one, Deny) and one.close and one.why == "forged" for one in forged[10:])
+    assert len(looked) == 11
+    assert status(ask(good)) == 200
+    fresh = mint.token(WALL, key="es", sub="fresh")
+    assert (status(ask(fresh)), status(ask(fresh, "192.0.2.2")), status(ask(fresh))) == (429, 200, 200)

@@ -54,6 +54,14 @@ class Authenticator:
         if taken_away:
             self._good.clear()
 
+    def known(self, ask: Ask, now: float, wall: float) -> Identity | None:
+        """Say at once who asks, when this very credential was found good before."""
+        fields = ask.fields
+        if fields is None or len(fields) != len(ask.headers):
+            return None
+        sent = fields.get(b"authorization")
+        return self._good.get(sent, now, wall) if sent is not None else None
+
     def identify(
         self, ask: Ask, now: float, wall: float, may_guess: MayGuess
     ) -> "Found | asyncio.Future[Known] | None":
@@ -64,7 +72,7 @@ class Authenticator:
         if len(fields) != len(ask.headers) and self._twice(ask):
             return _TWICE
         if bearer is not None and bearer[:6].lower() == b"bearer" and bearer[6:7] in (b" ", b""):
-            return self._bearer(bearer[6:].strip(b" "), now, wall, may_guess)
+            return self._bearer(bearer, now, wall, may_guess)
         if key is not None and self.ring is not None:
             return self.ring.judge(key, wall) if self.ring.mine(key) else _NO_TOKEN
         if ask.certificate is not None and self.certificates is not None:
@@ -88,31 +96,34 @@ class Authenticator:
         return known if known is not None and wall < known.until else Bad("expired", counts=False)
 
     def _bearer(
-        self, raw: bytes, now: float, wall: float, may_guess: MayGuess
+        self, sent: bytes, now: float, wall: float, may_guess: MayGuess
     ) -> "Found | asyncio.Future[Known]":
-        known = self._good.get(raw, now, wall)
+        known = self._good.get(sent, now, wall)
         if known is not None:
             return known
-        bad = self._bad.get(raw, now, wall)
+        bad = self._bad.get(sent, now, wall)
         if bad is not None:
             return bad if may_guess() else TooMany()
+        raw = sent[6:].strip(b" ")
         if self.ring is not None and self.ring.mine(raw):
             return self.ring.judge(raw, wall)
         if not raw:
             return _EMPTY
         if not may_guess():
             return TooMany()
-        return self._judge(raw, now, wall)
+        return self._judge(sent, raw, now, wall)
 
-    def _judge(self, raw: bytes, now: float, wall: float) -> "Known | asyncio.Future[Known]":
+    def _judge(self, sent: bytes, raw: bytes, now: float, wall: float) -> "Known | asyncio.Future[Known]":
         """Judge a token that is not remembered: by its issuer, else by the service that knows tokens."""
         if self.tokens is not None and self.tokens.mine(raw):
             found = self.tokens.judge(raw, wall)
             if isinstance(found, asyncio.Future):
-                found.add_done_callback(lambda task: self._remember_late(raw, task, now, _GOOD_FOR, _BAD_FOR))
+                found.add_done_callback(
+                    lambda task: self._remember_late(sent, task, now, _GOOD_FOR, _BAD_FOR)
+                )
                 return found
             if not (isinstance(found, Bad) and found.elsewhere and self.remote is not None):
-                self._remember(raw, found, now, _GOOD_FOR, _BAD_FOR)
+                self._remember(sent, found, now, _GOOD_FOR, _BAD_FOR)
                 return found
         if self.remote is None:
             return _NO_TOKEN
@@ -120,7 +131,7 @@ class Authenticator:
         if isinstance(asked, asyncio.Future):
             times = self.remote.settings
             asked.add_done_callback(
-                lambda task: self._remember_late(raw, task, now, times.ttl, times.bad_ttl)
+                lambda task: self._remember_late(sent, task, now, times.ttl, times.bad_ttl)
             )
         return asked
 

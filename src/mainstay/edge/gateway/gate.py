@@ -10,7 +10,7 @@ from typing import TypeVar
 from mainstay.edge.gateway import answers
 from mainstay.edge.gateway.auth import Authenticator, Found, TooMany
 from mainstay.edge.gateway.fields import Fields, retry_after
-from mainstay.edge.gateway.identity import Bad, Identity, Unsure
+from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.edge.gateway.limits import Limiter, Taken, Want
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter
 from mainstay.edge.gateway.policy import Admit, Ask, Decision, Deny, Pending, Verdict
@@ -104,7 +104,9 @@ class Gate:
             if route.cors is not None:
                 return self._told(case, _preflight(route.cors, case.origin or b""))
         elif route.auth != "none":
-            found = self._auth.identify(ask, now, wall, partial(self._may_guess, case))
+            found: Found | asyncio.Future[Known] | None = self._auth.known(ask, now, wall)
+            if found is None:
+                found = self._auth.identify(ask, now, wall, partial(self._may_guess, case))
             if isinstance(found, asyncio.Future):
                 return self._later(case, found, lambda known: self._known(case, route, known))
             return self._known(case, route, found)
