@@ -14,7 +14,7 @@ from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.edge.gateway.limits import Limiter, Taken, Want
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter
 from mainstay.edge.gateway.policy import Admit, Ask, Decision, Deny, Pending, Verdict
-from mainstay.edge.gateway.routing import Cors, NoRoute, Route, Router, plain, route_of
+from mainstay.edge.gateway.routing import Cors, NoRoute, Route, Router, literal, plain, route_of
 from mainstay.edge.gateway.seats import Place, Seat, Seats
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.gateway.signature import Signer
@@ -89,7 +89,7 @@ class Gate:
         ask = case.ask
         path = plain(ask.path, encoded_slashes=self.settings.encoded_slashes)
         if path is None:
-            return self._told(case, answers.refusal(400, "bad_path", "this path can be read in two ways"))
+            return self._told(case, _in_two_ways())
         if ask.fields is None:
             ask.fields = dict(ask.headers)
         case.origin = ask.fields.get(b"origin")
@@ -97,6 +97,8 @@ class Gate:
         if ask.method == b"OPTIONS" and case.origin is not None:
             wanted = ask.fields.get(b"access-control-request-method")
         route = self._router.find(ask.method, ask.host, path, wanted)
+        if path is not ask.path and self._elsewhere(route, ask, path, wanted):
+            return self._told(case, _in_two_ways())
         if isinstance(route, NoRoute):
             return self._told(case, _no_route(route))
         case.route = route
@@ -111,6 +113,14 @@ class Gate:
                 return self._later(case, found, lambda known: self._known(case, route, known))
             return self._known(case, route, found)
         return self._counted(case, route, case.place.anonymous)
+
+    def _elsewhere(self, route: Route | NoRoute, ask: Ask, path: bytes, wanted: bytes | None) -> bool:
+        """Whether a path leads to another route for origins that keep double slashes and `;parameters`."""
+        kept = literal(ask.path)
+        if kept == path:
+            return False
+        other = self._router.find(ask.method, ask.host, kept, wanted)
+        return other is not route and not (isinstance(other, NoRoute) and isinstance(route, NoRoute))
 
     def _known(self, case: Case, route: Route, found: Found | None) -> Decision:
         """Go on when it is known who asks, or that it cannot be."""
@@ -265,6 +275,10 @@ def _pass_on(decision: Decision, verdict: "asyncio.Future[Verdict]") -> None:
         )
     elif not verdict.done():
         verdict.set_result(decision)
+
+
+def _in_two_ways() -> Deny:
+    return answers.refusal(400, "bad_path", "this path can be read in two ways")
 
 
 def _no_route(found: NoRoute) -> Deny:

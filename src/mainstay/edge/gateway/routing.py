@@ -33,6 +33,11 @@ def plain(path: bytes, *, encoded_slashes: bool = False) -> bytes | None:
     return _SLASHES.sub(b"/", b"/".join(parts))
 
 
+def literal(path: bytes) -> bytes:
+    """Give the path as an origin reads it that keeps double slashes and `;parameters`."""
+    return unquote_to_bytes(path)
+
+
 @dataclass(slots=True)
 class Cors:
     """Which pages of other sites may use a route, ready to be answered with."""
