@@ -26,27 +26,10 @@ class Connection(asyncio.Protocol):
     """The protocol of asyncio. The server's sweep looks at `deadline`, in the clock's monotonic seconds; 0 is none."""
 
     __slots__ = (
-        "_buffer",
-        "_busy",
-        "_chunks",
-        "_held",
-        "_left",
-        "_mark",
-        "_opened",
-        "_paused",
-        "_transport",
-        "_written",
-        "address",
-        "certificate",
-        "deadline",
-        "phase",
-        "secure",
-        "server",
-        "slow",
-        "taken",
-        "trusted",
-        "turn",
-    )
+        "_buffer", "_busy", "_chunks", "_held", "_left", "_mark", "_opened", "_paused", "_transport",
+        "_unsent", "_written", "address", "certificate", "deadline", "phase", "secure", "server", "slow",
+        "taken", "trusted", "turn",
+    )  # fmt: skip
 
     def __init__(self, server: "Server") -> None:
         self.server = server
@@ -63,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._left = 0
         self._held = self._paused = self._opened = False
         self._mark = self._written = 0
+        self._unsent = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -85,6 +69,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         turn = self.turn
+        self.send()
         if self.phase == TUNNEL and turn is not None and turn.receiver is not None:
             turn.receiver.end()
             return not self.secure
@@ -112,8 +97,23 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
+        if self._unsent:
+            self.send()
         self._written += len(data)
         self._transport.write(data)
+
+    def write_soon(self, data: bytes) -> None:
+        """Send bytes at the end of this round of the loop, or before whatever is done to the connection next."""
+        self.send()
+        self._unsent = data
+        self.server.burst.add(self.send)
+
+    def send(self) -> None:
+        """Send what was put off."""
+        data, self._unsent = self._unsent, b""
+        if data and not self._transport.is_closing():
+            self._written += len(data)
+            self._transport.write(data)
 
     def may_keep(self, turn: Turn) -> bool:
         """Whether the connection can go on after this answer."""
@@ -193,6 +193,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+        self.send()  # a whole answer, which the client may still get
         self.phase = CLOSED
         self._transport.abort()
 
@@ -361,6 +362,7 @@ class Connection(asyncio.Protocol):
     def _leave(self, clean: bool) -> None:
         """Close; unless `clean` wait a little, or the kernel would throw away what the client has not read yet."""
         self._buffer = b""
+        self.send()
         self.phase = LINGER
         self._set_deadline()
         if clean:

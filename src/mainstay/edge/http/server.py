@@ -8,6 +8,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Protocol
 
+from mainstay.edge.http.burst import Burst
 from mainstay.edge.http.connection import Connection
 from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.head import Refused
@@ -72,6 +73,8 @@ class Server:
         """Requests so far."""
         self.sent_away = 0
         """Clients that were refused before any handler saw their request."""
+        self.burst = Burst()
+        """What is to be sent at the end of this round of the loop."""
         self._observer = observer or Silent()
         self._connections: set[Connection] = set()
         self._leads: dict[int, bytes] = {}

@@ -114,7 +114,7 @@ class Turn:
         if bodyless or self._silent:
             body = b""
         self.sent = len(body)
-        self._connection.write(head + body)
+        (self._connection.write_soon if self.keep else self._connection.write)(head + body)
         self._connection.answered(self)
 
     def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:

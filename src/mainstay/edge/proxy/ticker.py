@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from mainstay.edge.http.burst import Burst
 from mainstay.ports.clock import Clock
 
 TICK = 0.25
@@ -14,6 +15,8 @@ class Ticker:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.now = clock.monotonic()
+        self.burst = Burst()
+        """What is to be sent at the end of this round of the loop."""
         self._calls: dict[object, Callable[[float], None]] = {}
         self._task: asyncio.Task[None] | None = None
 

@@ -72,8 +72,8 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_headers", "_heard", "_keep", "_left", "_pieces", "_poll", "_raw_parser", "_sink", "_sound", "_status",
-        "_until_close", "answered", "asker", "begun", "bodyless", "fields", "idle_limit", "keeper", "patience",
-        "sent", "state", "ticker", "touched", "transport", "upgrading",
+        "_unsent", "_until_close", "answered", "asker", "begun", "bodyless", "fields", "idle_limit", "keeper",
+        "patience", "sent", "state", "ticker", "touched", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, keeper: Keeper) -> None:
@@ -92,6 +92,7 @@ class Upstream(asyncio.Protocol):
         self.answered = 0
         """So many requests were answered on it."""
         self.sent = True
+        self._unsent = b""
         self.bodyless = self.upgrading = False
         self.begun = False
         self._heard = 0
@@ -120,7 +121,16 @@ class Upstream(asyncio.Protocol):
         self.begun = False
         self._sound = True
         self._until_close = False
-        self.transport.write(head)
+        if whole:
+            self._unsent = head
+            self.ticker.burst.add(self._send)
+        else:
+            self.transport.write(head)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self.transport.is_closing():
+            self.transport.write(unsent)
 
     @property
     def quiet(self) -> bool:
