@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -287,7 +288,10 @@ async def test_where_we_say_who_may_read_the_origin_does_not() -> None:
             assert b"access-control-allow-origin: *\r\n" in (await gateway.get()).lower()
 
 
-async def test_the_client_s_leaving_ends_the_request_at_the_origin() -> None:
+@pytest.mark.parametrize("leave", [reset, asyncio.StreamWriter.close], ids=["reset", "close"])
+async def test_the_client_s_leaving_ends_the_request_at_the_origin(
+    leave: Callable[[asyncio.StreamWriter], None],
+) -> None:
     gone = asyncio.Event()
 
     async def behave(call: Call) -> None:
@@ -299,7 +303,7 @@ async def test_the_client_s_leaving_ends_the_request_at_the_origin() -> None:
         _, writer = await gateway.connect()
         writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         await aeventually(lambda: origin.heads)
-        reset(writer)
+        leave(writer)
         async with asyncio.timeout(10):
             await gone.wait()
         assert gateway.counted[0][1] == "client_gone"
