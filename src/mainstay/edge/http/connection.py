@@ -95,12 +95,11 @@ class Connection(asyncio.Protocol):
         if self._buffer:
             self.soon(self._advance)
 
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-        if self._unsent:
-            self.send()
-        self._written += len(data)
-        self._transport.write(data)
+    def write(self, data: bytes, body: bytes = b"") -> None:
+        """Send bytes, and a body that is too large to be copied behind them."""
+        self.send()
+        self._written += len(data) + len(body)
+        self._transport.writelines((data, body) if body else (data,))
 
     def write_soon(self, data: bytes) -> None:
         """Send bytes at the end of this round of the loop, or before whatever is done to the connection next."""

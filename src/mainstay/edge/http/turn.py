@@ -17,7 +17,7 @@ CLOSE = b"Connection: close\r\n\r\n"
 KEEP = b"Connection: keep-alive\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 JOINED = 4096
-"""Bytes up to which a chunk is joined with its framing instead of sent in three parts."""
+"""Bytes up to which a chunk, or a body, is joined with what goes before it instead of sent in parts."""
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -114,7 +114,12 @@ class Turn:
         if bodyless or self._silent:
             body = b""
         self.sent = len(body)
-        (self._connection.write_soon if self.keep else self._connection.write)(head + body)
+        if len(body) > JOINED:
+            self._connection.write(head, body)
+        elif self.keep:
+            self._connection.write_soon(head + body)
+        else:
+            self._connection.write(head + body)
         self._connection.answered(self)
 
     def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:
