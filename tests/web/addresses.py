@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainstay.store import views
+from mainstay.store import inbox_delivery, views
 from tests.web.booted import Booted
 
 
@@ -12,6 +12,8 @@ async def addresses(site: Booted) -> dict[str, str]:
     past = await site.store.read(lambda tx: views.incidents(tx, state="resolved", service="api"))
     running = await site.store.read(lambda tx: views.runs(tx, state="running", job="backup:odoo_prod"))
     failed = await site.store.read(lambda tx: views.runs(tx, state="failed", job="cleanup_temp_files"))
+    (waits,) = await site.store.read(lambda tx: inbox_delivery.find(tx, state="queued", part=b"INV-2336"))
+    (dead, *_) = await site.store.read(lambda tx: inbox_delivery.find(tx, state="dead"))
     return {
         "overview": "/",
         "search": "/?q=postgres",
@@ -28,6 +30,10 @@ async def addresses(site: Booted) -> dict[str, str]:
         "backups": "/backups",
         "backup": "/backups/hr",
         "channels": "/channels",
+        "inbox": "/inbox",
+        "inbox-dead": "/inbox?state=dead&source=bank",
+        "event": f"/inbox/{waits.id}",
+        "event-dead": f"/inbox/{dead.id}",
         "readiness": "/readiness",
         "help": "/help",
     }

@@ -11,7 +11,16 @@ from mainstay.readiness.setup import (
     Setup,
     StorageFacts,
 )
-from mainstay.web.plan import ChannelPlan, CheckPlan, DatabasePlan, JobPlan, Plan, ServicePlan, StoragePlan
+from mainstay.web.plan import (
+    ChannelPlan,
+    CheckPlan,
+    DatabasePlan,
+    JobPlan,
+    Plan,
+    ServicePlan,
+    SourcePlan,
+    StoragePlan,
+)
 
 ZONE = "Asia/Manila"
 
@@ -91,6 +100,11 @@ CHANNELS = (
     ("pagerduty", "pagerduty", "critical"),
     ("ops_mail", "email", "always"),
 )
+SOURCES = (
+    ("bank", "http://10.0.0.11:8069/hooks/bank", "hmac", ("webhook_bank", "webhook_bank_new")),
+    ("shop", "http://10.0.0.11:8069/hooks/shop", "shopify", ("webhook_shop",)),
+    ("github", "deploy-from-hook", "github", ("webhook_github",)),
+)
 
 
 def plan(*, hostile: bool = False) -> Plan:
@@ -122,6 +136,7 @@ def plan(*, hostile: bool = False) -> Plan:
         jobs=tuple(JobPlan(name, title + bad, schedule, timeout) for name, title, schedule, timeout in JOBS),
         channels=tuple(ChannelPlan(*channel) for channel in CHANNELS),
         storages=(StoragePlan("spaces", "s3", "bucket backups at sgp1.example.com" + bad),),
+        sources=tuple(SourcePlan(*source) for source in SOURCES),
         readiness=setup(),
     )
 

@@ -7,6 +7,7 @@ from mainstay.config.model import Config, ServiceSettings
 from mainstay.core.job import Job
 from mainstay.core.secret import redact
 from mainstay.core.service import Process, Unit
+from mainstay.edge.webhooks import WebhookSettings
 from mainstay.web.plan import (
     ChannelPlan,
     CheckPlan,
@@ -14,6 +15,7 @@ from mainstay.web.plan import (
     JobPlan,
     Plan,
     ServicePlan,
+    SourcePlan,
     StoragePlan,
 )
 
@@ -34,7 +36,15 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
             StoragePlan(name, storage.type_name, redact(storage.target()))
             for name, storage in config.storage.items()
         ),
+        sources=tuple(_source(name, settings) for name, settings in config.webhooks.items()),
         readiness=setup(config),
+    )
+
+
+def _source(name: str, settings: WebhookSettings) -> SourcePlan:
+    target = settings.deliver_to.place() if settings.deliver_to else "kept, not delivered"
+    return SourcePlan(
+        name, redact(target), settings.scheme.type_name, tuple(secret.name for secret in settings.secrets)
     )
 
 

@@ -275,6 +275,11 @@ def previous(tx: Tx, event: Event) -> Event | None:
     return None if row is None else _event(row)
 
 
+def replays(tx: Tx, id: str) -> list[Row]:
+    """Give the repetitions of an event (id, state, delivered_at), the oldest first."""
+    return tx.all("inbox.replays", id=id)
+
+
 def stats(tx: Tx) -> list[Standing]:
     """Give how many events are queued, held and dead, by source."""
     return [Standing(**row) for row in tx.all("inbox.stats")]

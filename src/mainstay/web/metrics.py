@@ -16,7 +16,9 @@ from mainstay.edge.http.meter import Sample as Counted
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
 from mainstay.web.health import ServiceHealth, health
+from mainstay.web.pages import inbox
 from mainstay.web.pages.backups import DatabaseLine, lines
+from mainstay.web.pages.inbox import SourceLine
 from mainstay.web.plan import Plan
 from mainstay.web.security import problem
 from mainstay.web.site import STALE, site_of
@@ -96,6 +98,28 @@ METRICS = (
         ("channel",),
     ),
     Described("mainstay_outbox_refused", "Messages that the channel will never accept.", ("channel",)),
+    Described("mainstay_inbox_waiting", "Webhooks of a source that are not delivered yet.", ("source",)),
+    Described(
+        "mainstay_inbox_oldest_age_seconds",
+        "Seconds that the oldest webhook which is not delivered waits; 0 when none does.",
+        ("source",),
+    ),
+    Described("mainstay_inbox_dead", "Dead letters of a source.", ("source",)),
+    Described(
+        "mainstay_inbox_delivered",
+        "Webhooks of a source that its target has taken since the journal began.",
+        ("source",),
+    ),
+    Described(
+        "mainstay_inbox_retried",
+        "Attempts of a source that were to be repeated, since the journal began.",
+        ("source",),
+    ),
+    Described(
+        "mainstay_inbox_target_up",
+        "1 while the target takes webhooks, 0 while it is left alone.",
+        ("source",),
+    ),
     Described("mainstay_runs", "Runs in the journal by job and state.", ("job", "state")),
     Described(
         "mainstay_job_last_success_age_seconds", "Seconds since a run of the job was last done.", ("job",)
@@ -115,6 +139,7 @@ class Snapshot:
     databases: list[DatabaseLine]
     channels: dict[str, Row]
     runs: list[Row]
+    sources: list[SourceLine]
 
 
 def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
@@ -128,6 +153,7 @@ def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
         lines(tx, plan, now),
         {one.name: {} for one in plan.channels} | views.channels(tx),
         views.run_counts(tx),
+        inbox.lines(tx, plan),
     )
 
 
@@ -143,6 +169,7 @@ def samples(seen: Snapshot) -> Iterator[Sample]:
     yield from _incidents(seen)
     yield from _backups(seen)
     yield from _channels(seen)
+    yield from _inbox(seen)
     yield from _runs(seen)
 
 
@@ -200,6 +227,18 @@ def _channels(seen: Snapshot) -> Iterator[Sample]:
         )
         yield "mainstay_outbox_sent", (name,), row.get("sent") or 0
         yield "mainstay_outbox_refused", (name,), row.get("refused") or 0
+
+
+def _inbox(seen: Snapshot) -> Iterator[Sample]:
+    for line in seen.sources:
+        label = (line.plan.name,)
+        waits = 0.0 if line.oldest_at is None else max(0.0, seen.now - line.oldest_at)
+        yield "mainstay_inbox_waiting", label, line.waiting
+        yield "mainstay_inbox_oldest_age_seconds", label, waits
+        yield "mainstay_inbox_dead", label, line.dead
+        yield "mainstay_inbox_delivered", label, line.delivery.delivered
+        yield "mainstay_inbox_retried", label, line.delivery.retried
+        yield "mainstay_inbox_target_up", label, float(not line.open)
 
 
 def _runs(seen: Snapshot) -> Iterator[Sample]:

@@ -63,6 +63,16 @@ class ChannelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """A source of webhooks: how it is proven and where it is brought, in words; `secrets` are names."""
+
+    name: str
+    target: str
+    scheme: str = ""
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoragePlan:
     """Where backups lie: the name, the type and the place in words."""
 
@@ -83,6 +93,7 @@ class Plan:
     jobs: tuple[JobPlan, ...] = ()
     channels: tuple[ChannelPlan, ...] = ()
     storages: tuple[StoragePlan, ...] = ()
+    sources: tuple[SourcePlan, ...] = ()
     readiness: Setup | None = None
 
     def service(self, name: str) -> ServicePlan | None:

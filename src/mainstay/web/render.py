@@ -1,6 +1,8 @@
 """The templates' environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -8,6 +10,11 @@ from mainstay.web import bars, words
 from mainstay.web.static import assets
 
 MACROS = ("icon", "state", "csrf_field", "post", "empty", "streak")
+
+
+def _query(given: Mapping[str, str]) -> str:
+    """Write what is not empty as the query of an address."""
+    return urlencode({name: value for name, value in given.items() if value})
 
 
 def environment() -> Environment:
@@ -33,5 +40,6 @@ def environment() -> Environment:
         plural=words.plural,
         listed=words.listed,
         sentence=words.sentence,
+        query=_query,
     )
     return made

@@ -108,6 +108,7 @@ def page(request: Request, template: str, frame: Row, context: dict[str, Any], s
         "beat": Beat(frame, now),
         "login": login,
         "scored": site.plan.readiness is not None,
+        "receives": bool(site.plan.sources) or request.url.path.startswith("/inbox"),
         "csrf": mask(login.csrf) if login else "",
         "theme": theme if theme in ("light", "dark") else None,
         "path": request.url.path,

@@ -31,6 +31,7 @@ CREATE INDEX inbox_source ON inbox (source, id);
 CREATE INDEX inbox_due ON inbox (source, next_at, id) WHERE state = 'queued';
 CREATE INDEX inbox_order ON inbox (source, order_key, id) WHERE state IN ('queued', 'held') AND order_key IS NOT NULL;
 CREATE INDEX inbox_stuck ON inbox (source, id) WHERE state IN ('held', 'dead');
+CREATE INDEX inbox_replays ON inbox (replay_of) WHERE replay_of IS NOT NULL;
 
 -- What each source has sent, so that a second copy is known; a row goes with its event.
 CREATE TABLE inbox_seen (

@@ -154,6 +154,10 @@ SELECT * FROM inbox
  WHERE source = :source AND id < :id AND replay_of IS NULL AND coalesce(event_type, '') = :type
  ORDER BY id DESC LIMIT 1;
 
+-- name: replays
+-- The repetitions of an event, the oldest first.
+SELECT id, state, delivered_at FROM inbox WHERE replay_of = :id ORDER BY id;
+
 -- name: stats
 -- What is not delivered, by source and state, and since when.
 SELECT source, state, count(*) AS events, min(received_at) AS oldest_at, min(next_at) AS next_at

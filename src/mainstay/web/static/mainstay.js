@@ -80,7 +80,7 @@
   });
   document.addEventListener("submit", (event) => {
     if (event.target.matches("[data-search]")) { event.preventDefault(); search(event.target); }
-    const words = event.target.dataset.confirm;
+    const words = (event.submitter && event.submitter.dataset.confirm) || event.target.dataset.confirm;
     if (words && !confirm(words)) event.preventDefault();
   });
   function search(form) {
