@@ -13,6 +13,7 @@ from mainstay.core.check import Check
 from mainstay.core.job import Job
 from mainstay.core.notifier import Notifier
 from mainstay.core.plugin import Plugin
+from mainstay.edge.delivery.repair import Repair
 from mainstay.edge.delivery.targets import Target
 from mainstay.edge.schemes.base import Scheme
 from mainstay.ports.objects import Storage
@@ -24,6 +25,10 @@ KINDS: dict[str, tuple[type[Plugin], str]] = {
     "notifiers": (Notifier, "Whom and how to tell, under `notify:`."),
     "schemes": (Scheme, "How a sender of webhooks proves who it is, under `webhooks: NAME: scheme:`."),
     "storage": (Storage, "Where backups can be kept, under `storage:`."),
+    "repairs": (
+        Repair,
+        "How senders of webhooks are asked what was missed, under `webhooks: NAME: repair:`.",
+    ),
     "targets": (Target, "Where webhooks can be delivered, under `webhooks: NAME: deliver_to:`."),
 }
 INTRODUCTION = """\

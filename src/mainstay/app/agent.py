@@ -146,7 +146,7 @@ async def _watch(app: App) -> None:
 async def _deliver(app: App) -> None:
     """Deliver webhooks while this node holds that role; who asks the checks is another matter."""
     async with Lease(app.store, app.clock, app.node, "deliveries") as lease:
-        await lease.keep(app.courier().serve)
+        await lease.keep(app.deliver)
 
 
 async def _start_processes(app: App) -> list[str]:

@@ -1,5 +1,6 @@
 """Puts the rooms together: one `App` per process, made from one configuration."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mainstay.core.incident import Severity
 from mainstay.core.job import Job
 from mainstay.core.run import Run, RunState
 from mainstay.edge.delivery.courier import Courier
+from mainstay.edge.delivery.repair.auto import Repairer
 from mainstay.edge.delivery.targets import Tools as DeliveryTools
 from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPrune
 from mainstay.engine.node import Node
@@ -77,10 +79,17 @@ class App:
         """Where incidents change."""
         return self.recorder.desk
 
-    def courier(self) -> Courier:
-        """Make what delivers webhooks."""
+    async def deliver(self) -> None:
+        """Deliver webhooks and repair their gaps, for ever."""
         tools = DeliveryTools(self.clock, Resolver(self.clock).resolve)
-        return Courier(self.store, tools, self.config.webhooks, self.desk)
+        sources = {
+            name: (settings, settings.repair)
+            for name, settings in self.config.webhooks.items()
+            if settings.repair is not None and settings.repair.auto
+        }
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Courier(self.store, tools, self.config.webhooks, self.desk).serve())
+            tasks.create_task(Repairer(self.store, tools, sources, self.desk).serve())
 
     def senders(self) -> list[Sender]:
         """Make one sender per channel."""

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
         Command("status", _LOOK, "what is wrong now, and how each service does"),
         Command("check", _LOOK, "how much of the priority matrix is automated, with evidence"),
         Command("incidents", _LOOK, "what went wrong, and who knows"),
+        Command("inbox", _LOOK, "webhooks that were taken in: look, replay, fetch what was missed"),
         Command("jobs", _LOOK, "what is scheduled, when it ran last and is due next"),
         Command("logs", _LOOK, "what a run said"),
         Command("backup", _ACT, "take, list, prove or restore backups"),

@@ -15,7 +15,12 @@ def one(ctx: Context, noun: str, part: str) -> Row:
 def only(found: list[Row], noun: str, part: str) -> Row:
     """Give the only one that was found."""
     if not found:
-        lists = {"run": "mainstay jobs", "incident": "mainstay incidents", "backup": "mainstay backup list"}
+        lists = {
+            "event": "mainstay inbox",
+            "run": "mainstay jobs",
+            "incident": "mainstay incidents",
+            "backup": "mainstay backup list",
+        }
         raise MainstayError(f"there is no {noun} {part}", hint=f"{lists[noun]} lists them")
     if len(found) > 1:
         ends = ", ".join(row["id"][-8:] for row in found)

@@ -17,6 +17,7 @@ ROOMS = (
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",
+    "mainstay.edge.delivery.repair",
 )
 
 

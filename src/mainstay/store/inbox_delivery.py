@@ -246,6 +246,21 @@ def get(tx: Tx, id: str) -> Event | None:
     return None if row is None else _event(row)
 
 
+def since(tx: Tx, source: str, at: float) -> list[Row]:
+    """Give a source's events (event_id, event_type, body) that came in since a moment."""
+    return tx.all("inbox.since", source=source, first=first_id(at))
+
+
+def like(tx: Tx, part: str) -> list[Row]:
+    """Give at most five events (id) whose identifier is, ends or begins with `part`."""
+    if not part.isalnum():
+        return []
+    for pattern in (part, f"%{part}", f"{part}%"):
+        if found := tx.all("inbox.like", pattern=pattern):
+            return found
+    return []
+
+
 def attempts(tx: Tx, id: str) -> list[Attempt]:
     """Give what came of each attempt, the first one first."""
     return [Attempt(**row) for row in tx.all("inbox.attempts", event=id)]

@@ -29,7 +29,10 @@ def routes(v1: str) -> list[BaseRoute]:
 
 
 async def events(request: Request) -> Response:
-    """Webhooks from the newest back; `?source=NAME&state=queued|held|delivered|dead&type=TYPE&q=TEXT&limit=N&before=ID`."""
+    """Webhooks from the newest back, without their bodies.
+
+    `?source=NAME&state=queued|held|delivered|dead&type=TYPE&q=TEXT&limit=N&before=ID`.
+    """
     wanted = pages.Wanted.of(request.query_params)
     before, limit = request.query_params.get("before", ""), _limit(request, 50)
     found = await site_of(request).store.read(lambda tx: wanted.find(tx, limit, before))

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mainstay.core.plugin import Settings, Tagged
 from mainstay.core.units import Duration
+from mainstay.edge.delivery.repair import Repair
 from mainstay.edge.delivery.targets import Target
 
 DAY = 86400.0
@@ -76,6 +77,9 @@ class DeliverySettings(Settings):
     """How many attempts may be under way at a time."""
     rate: Rate | None = None
     """How often an attempt may begin: `10/s`, `100/min`; as fast as the target takes them when left out."""
+    repair: Annotated[Repair, Tagged(Repair)] | None = None
+    """How the sender is asked what it sent while nobody was there, and whether that is done by itself:
+    `{github: {hook: repos/acme/shop/hooks/1, token: {secret: github_token}, auto: true}}`."""
     keep: Duration = 30 * DAY
     """How long delivered events are kept, with their bodies and attempts."""
     keep_dead: Duration | None = None

@@ -154,6 +154,14 @@ SELECT * FROM inbox
  WHERE source = :source AND id < :id AND replay_of IS NULL AND coalesce(event_type, '') = :type
  ORDER BY id DESC LIMIT 1;
 
+-- name: since
+-- What a source's events since an id are known by.
+SELECT event_id, event_type, body FROM inbox WHERE source = :source AND id >= :first ORDER BY id;
+
+-- name: like
+-- Events by a piece of their identifier.
+SELECT id FROM inbox WHERE id LIKE :pattern ORDER BY id DESC LIMIT 5;
+
 -- name: replays
 -- The repetitions of an event, the oldest first.
 SELECT id, state, delivered_at FROM inbox WHERE replay_of = :id ORDER BY id;

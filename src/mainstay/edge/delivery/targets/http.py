@@ -104,7 +104,7 @@ class HttpTarget(Target, type="http", shorthand="url"):
         import aiohttp
 
         connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._tls(), resolver=_names(tools.resolve), keepalive_timeout=15, ttl_dns_cache=30
+            limit=0, ssl=self._tls(), resolver=names(tools.resolve), keepalive_timeout=15, ttl_dns_cache=30
         )
         limit = aiohttp.ClientTimeout(
             total=self.timeout, sock_connect=min(self.connect_timeout, self.timeout)
@@ -257,7 +257,7 @@ def _sick(detail: str) -> Outcome:
     return Outcome(End.LATER, redact(detail), sick=True)
 
 
-def _names(resolve: Resolve) -> Any:
+def names(resolve: Resolve) -> Any:
     """Give aiohttp our own names: a name server that hangs must not take the threads of everybody else."""
     from aiohttp.abc import AbstractResolver
 
