@@ -1,0 +1,191 @@
+"""`mainstay inbox`: what came in, where it stands, and having it brought again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+
+from mainstay.store import inbox, inbox_delivery, views
+from mainstay.store.base import Tx
+from mainstay.store.inbox import DEAD, DELIVERED, QUEUED
+from mainstay.store.inbox_delivery import Ending
+from tests.cli.conftest import Cli, Company
+from tests.edge.delivery.post import arrival
+from tests.edge.delivery.senders import TOKEN, senders
+
+BODY = b'{"n": %d, "caf\\u00e9": 1e2}\n'
+WEBHOOKS = """
+webhooks:
+  bank:
+    secrets: [{secret: hook}]
+  github:
+    scheme: github
+    secrets: [{secret: hook}]
+    repair: {github: {hook: repos/acme/shop/hooks/7, token: {secret: github_token}, api: API}}
+"""
+
+
+def seeded(now: float) -> Callable[[Tx], list[str]]:
+    """Three payments: delivered, dead, and one that waits."""
+
+    def unit(tx: Tx) -> list[str]:
+        made = [
+            arrival(
+                now - 300 + n,
+                b'{"n": %d, "caf\\u00e9": 1e2}\n' % n,
+                event_type="payment.made",
+                event_id=f"evt_{n}",
+            )
+            for n in range(3)
+        ]
+        inbox.put_many(tx, made)
+        ids = [one.id for one in made]
+        inbox_delivery.settle(tx, [Ending(ids[0], "bank", 1, DELIVERED, now - 290, 0.02, 200, "200 ok")])
+        inbox_delivery.settle(tx, [Ending(ids[1], "bank", 1, DEAD, now - 290, 0.02, 410, "410 gone")])
+        later = now + 3600
+        inbox_delivery.settle(
+            tx, [Ending(ids[2], "bank", 1, QUEUED, now - 290, None, None, "no answer", later)]
+        )
+        return ids
+
+    return unit
+
+
+@pytest.fixture
+def ids(company: Company, now: float) -> list[str]:
+    found: list[str] = company.change(seeded(now))
+    return found
+
+
+def test_the_newest_come_first(ids: list[str], cli: Cli) -> None:
+    said = cli("inbox")
+    lines = said.out.splitlines()
+    assert [next(i for i in (2, 1, 0) if ids[i][-8:] in line) for line in lines[1:]] == [2, 1, 0]
+    assert "no answer; next in" in lines[1]
+    assert "dead letter" in lines[2]
+    assert "410 gone" in lines[2]
+    assert [one["id"] for one in cli("inbox", "list", "--json").data["events"]] == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--state", "dead"], [1]),
+        (["--source", "nobody"], []),
+        (["--type", "payment.made", "--limit", "1"], [2]),
+        (["--text", '"n": 0'], [0]),
+        (["--since", "1m"], []),
+        (["--since", "2020-01-01"], [2, 1, 0]),
+    ],
+)
+def test_it_can_be_searched(ids: list[str], cli: Cli, filters: list[str], found: list[int]) -> None:
+    said = cli("inbox", "list", *filters, "--json")
+    assert [one["id"] for one in said.data["events"]] == [ids[n] for n in found]
+
+
+def test_a_moment_that_is_none_is_a_fault_of_usage(ids: list[str], cli: Cli) -> None:
+    said = cli("inbox", "list", "--since", "yesterday")
+    assert said.code == 2
+    assert "'yesterday' is no moment" in said.err
+
+
+def test_an_event_is_shown_as_it_came(ids: list[str], cli: Cli) -> None:
+    out = cli("inbox", "show", ids[1][-8:]).out
+    for words in (
+        "payment.made",
+        "dead letter",
+        "410 gone",
+        "evt_1",
+        "content-type: application/json",
+        "1e2",
+    ):
+        assert words in out
+    body = '{"n": 1, "caf\\u00e9": 1e2}\n'
+    assert cli("inbox", "show", ids[1], "--body").out == body
+    found = cli("inbox", "show", ids[1], "--json").data
+    assert base64.b64decode(found["body"]).decode() == body
+    assert [one["status"] for one in found["tries"]] == [410]
+    said = cli("inbox", "show", "zzzz")
+    assert (said.code, "there is no event zzzz" in said.err) == (1, True)
+
+
+def test_dead_letters_are_brought_again(company: Company, ids: list[str], cli: Cli) -> None:
+    dry = cli("inbox", "replay", "--state", "dead", "--dry-run", "--json")
+    assert dry.data == {"would_replay": [ids[1]]}
+    assert cli("inbox", "list", "--state", "dead", "--json").data["events"] != []
+    done = cli("inbox", "replay", "--source", "bank", "--state", "dead", "--json")
+    assert done.data == {"replayed": [{"of": ids[1], "id": ids[1]}]}
+    assert cli("inbox", "list", "--state", "dead").out == "no event\n"
+    assert cli("inbox", "replay", "--state", "dead").code == 1
+    (note,) = company.change(views.audit)
+    assert (note["action"], note["target"]) == ("inbox.replay", ids[1])
+
+
+def test_what_was_delivered_is_repeated_under_a_new_id(ids: list[str], cli: Cli) -> None:
+    (done,) = cli("inbox", "replay", ids[0][-8:], "--json").data["replayed"]
+    assert done["of"] == ids[0]
+    assert done["id"] != ids[0]
+    assert cli("inbox", "replay", ids[0]).out == "1 event brought again\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["abc", "--state", "dead"]])
+def test_a_replay_says_which_events(ids: list[str], cli: Cli, arguments: list[str]) -> None:
+    said = cli("inbox", "replay", *arguments)
+    assert (said.code, "say which events" in said.err) == (2, True)
+
+
+def test_what_comes_in_is_told_as_it_comes(company: Company, ids: list[str], now: float) -> None:
+    import subprocess
+
+    from tests.helpers import bare_environment, command
+
+    env = bare_environment(HOME=str(company.home))
+    with subprocess.Popen(
+        command("inbox", "tail", "--count", "1", "--json"), cwd=company.home, env=env, stdout=subprocess.PIPE
+    ) as tail:
+        assert tail.stdout is not None
+
+        def come(tx: Tx) -> None:
+            from mainstay.ports.clock import SystemClock
+
+            at = SystemClock().now()
+            inbox.put_many(tx, [arrival(at, b"new", event_type="came.just.now")])
+
+        line = b""
+        while tail.poll() is None and not line:  # it may not have begun to look
+            company.change(come)
+            try:
+                line = tail.communicate(timeout=0.5)[0]
+            except subprocess.TimeoutExpired:
+                continue
+    assert json.loads(line)["event_type"] == "came.just.now"
+
+
+def test_what_was_missed_is_fetched(
+    company: Company, cli: Cli, monkeypatch: pytest.MonkeyPatch, now: float
+) -> None:
+    monkeypatch.setenv("MAINSTAY_HOOK", "shared-with-the-sender")
+    monkeypatch.setenv("MAINSTAY_GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("MAINSTAY_ERP_DSN", "postgresql://nobody@127.0.0.1:9/none")
+
+    async def scene() -> None:
+        async with senders() as sender:
+            sender.pushed(1, now - 600)
+            file = company.home / "mainstay.yaml"
+            file.write_text(file.read_text() + WEBHOOKS.replace("API", sender.url))
+            dry = await asyncio.to_thread(cli, "inbox", "repair", "github", "--since", "1h", "--dry-run")
+            assert (dry.code, "1 event sent, 1 missing, nothing was changed" in dry.out) == (1, True)
+            done = await asyncio.to_thread(cli, "inbox", "repair", "github", "--since", "1h", "--json")
+            assert (done.code, done.data["missing"][0]["id"], len(done.data["added"])) == (0, "guid-1", 1)
+            for source, words in (
+                ("gitbub", "did you mean github?"),
+                ("bank", "nothing says how bank is asked"),
+            ):
+                refused = await asyncio.to_thread(cli, "inbox", "repair", source, "--since", "1h")
+                assert (refused.code, words in refused.err) == (2, True)
+
+    asyncio.run(scene())
