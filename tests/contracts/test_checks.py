@@ -22,6 +22,9 @@ from mainstay.core.secret import SecretUrl
 from mainstay.engine.watch import Watch, Watched
 from mainstay.ports.clock import SystemClock
 from mainstay.ports.place import LocalPlace
+from mainstay.store.glance import glance
+from tests.edge.delivery import post
+from tests.journals import sqlite_journal
 from tests.places import Say
 from tests.servers.authority import Authority
 from tests.servers.postgres import PostgresServer
@@ -101,6 +104,17 @@ class World:
         roomy = {"path": "/", "warn": 100, "fail": 100, "inodes_warn": 100, "inodes_fail": 100}
         return Targets(roomy, {"path": "/no/such/path"}, None)
 
+    async def inbox(self) -> Targets:
+        path = self.request.getfixturevalue("tmp_path") / "journal.db"
+        async with sqlite_journal(path.parent).opened() as store:
+            await post.put(store, 1_700_000_000.0, b"{}")
+
+        async def read(unit: Callable[[Any], Any]) -> Any:
+            return glance(path, unit)
+
+        self.request.getfixturevalue("place")._journal = read
+        return Targets({"source": "shop"}, {"source": "bank"}, None)
+
     async def command(self) -> Targets:
         return Targets({"command": ["true"]}, {"command": ["false"]}, {"command": ["sleep", "60"]})
 
@@ -113,6 +127,7 @@ TARGETS: dict[str, Callable[[World], Awaitable[Targets]]] = {
     "redis": World.redis,
     "disk": World.disk,
     "command": World.command,
+    "inbox": World.inbox,
 }
 
 

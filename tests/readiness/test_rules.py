@@ -21,6 +21,7 @@ from mainstay.readiness.setup import (
     Setup,
     StorageFacts,
 )
+from mainstay.store.inbox_delivery import Delivery
 
 NOW = 1_780_000_000.0
 HOUR, DAY = 3600.0, 86400.0
@@ -42,6 +43,7 @@ FULL = Setup(
     storages=(FAR,),
     channels=(ChannelFacts("slack", "slack", "always"), ChannelFacts("pager", "pagerduty", "critical")),
     listen="127.0.0.1:8420",
+    sources=("bank",),
 )
 ANSWERS = {WEB.id: NOW - 5, DISK.id: NOW - 20, CERTIFICATE.id: NOW - 600}
 VERDICT = {"verdict": "proven", "summary": "equal", "at": NOW - DAY, "rows": 1200, "tables": 3}
@@ -55,6 +57,7 @@ GOOD = Evidence(
     accepted={"slack": NOW - DAY, "pager": NOW - DAY},
     accepted_critical={"pager": NOW - 2 * DAY},
     done={"journal_backup": NOW - HOUR},
+    deliveries={"bank": Delivery("bank", delivered=1200, delivered_at=NOW - HOUR)},
     hosts=("a", "b"),
     accounts=1,
 )
@@ -72,7 +75,7 @@ def but(evidence: Evidence = GOOD, **changes: Any) -> Evidence:
 
 def test_a_company_with_evidence_for_everything() -> None:
     found = {finding.rule: finding.standing for finding in assess(FULL, GOOD, NOW)}
-    proven = {"backups", "health_checks", "critical_alerts", "alerts", "healing"}
+    proven = {"backups", "health_checks", "process_queued_jobs", "critical_alerts", "alerts", "healing"}
     running = {
         "backups_elsewhere",
         "certificates",
@@ -289,3 +292,17 @@ def test_the_score_counts_p0_and_p1(rows: list[tuple[Priority, Standing]]) -> No
 
 def test_facts_survive_the_cache() -> None:
     assert Setup.from_json(FULL.to_json()) == FULL
+
+
+def test_queued_work_is_proven_by_what_was_delivered() -> None:
+    row, sources = "process_queued_jobs", FULL._replace(sources=("bank", "shop"))
+    assert judged(row, FULL._replace(sources=())).standing is MISSING
+    assert judged(row, sources, but(deliveries={})).standing is CONFIGURED
+    delivered = {"bank": Delivery("bank", delivered=1200, delivered_at=NOW - HOUR)}
+    found = judged(row, sources, but(deliveries=delivered))
+    assert (found.standing, found.evidence) == (PROVEN, "1,200 webhooks delivered, none waits")
+    assert judged(row, sources, but(deliveries=delivered, waiting={"shop": NOW - 60})).standing is PROVEN
+    waits = judged(row, sources, but(deliveries=delivered, waiting={"shop": NOW - HOUR}))
+    assert (waits.standing, waits.evidence) == (CONFIGURED, "webhooks of shop wait")
+    old = {"bank": Delivery("bank", delivered=5, delivered_at=NOW - 40 * DAY)}
+    assert judged(row, sources, but(deliveries=old)).standing is RUNNING

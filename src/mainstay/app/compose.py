@@ -124,7 +124,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
     grace = Grace(clock, controls, sight.record)
     watch = Watch(
         clock,
-        LocalPlace(clock, Resolver(clock)),
+        LocalPlace(clock, Resolver(clock), journal=store.read),
         [Watched(*each) for each in config.checks()],
         grace.record,
         config.watch,

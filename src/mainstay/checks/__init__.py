@@ -4,6 +4,7 @@ from mainstay.checks.certificate import CertificateCheck
 from mainstay.checks.command import CommandCheck
 from mainstay.checks.disk import DiskCheck
 from mainstay.checks.http import HttpCheck
+from mainstay.checks.inbox import InboxCheck
 from mainstay.checks.postgres import PostgresCheck
 from mainstay.checks.redis import RedisCheck
 from mainstay.checks.tcp import TcpCheck
@@ -13,6 +14,7 @@ __all__ = [
     "CommandCheck",
     "DiskCheck",
     "HttpCheck",
+    "InboxCheck",
     "PostgresCheck",
     "RedisCheck",
     "TcpCheck",

@@ -46,6 +46,7 @@ def setup(config: "Config") -> Setup:
         jobs={name: job.type_name for name, job in config.jobs.items()},
         journal="sqlite" if config.journal is None or _is_sqlite(config) else "postgresql",
         listen=config.web.listen,
+        sources=tuple(name for name, source in config.webhooks.items() if source.deliver_to is not None),
         covered=dict(config.readiness.covered),
         proof_age=config.readiness.proof_age,
     )

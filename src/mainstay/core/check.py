@@ -1,11 +1,14 @@
 """Checks ask: one question, one verdict, one measured detail."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from mainstay.core.plugin import Plugin
 from mainstay.core.units import Duration
+
+T = TypeVar("T")
 
 
 class Verdict(StrEnum):
@@ -76,6 +79,10 @@ class Place(Protocol):
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Give the addresses of a host without blocking others; raises `ResolveError`."""
+        ...
+
+    async def read(self, unit: Callable[[Any], T]) -> T:
+        """Look at mainstay's own journal with a function of the store. Raises `LookupError` where there is none."""
         ...
 
 

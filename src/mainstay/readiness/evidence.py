@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainstay.store import inbox_delivery
 from mainstay.store.base import Row, Tx
+from mainstay.store.inbox import QUEUED
+from mainstay.store.inbox_delivery import Delivery
 
 ALIVE = 300.0
 """Seconds after its last beat that an agent still counts as living."""
@@ -25,6 +28,9 @@ class Evidence:
     owed: Mapping[str, Row] = field(default_factory=dict)
     done: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, Row] = field(default_factory=dict)
+    deliveries: Mapping[str, Delivery] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    """Since when the oldest webhook of a source waits."""
     hosts: tuple[str, ...] = ()
     accounts: int = 0
 
@@ -48,6 +54,8 @@ def gather(tx: Tx, now: float) -> Evidence:
         owed={row["channel"]: row for row in tx.all("readiness.owed")},
         done=_times(tx.all("readiness.done"), "job"),
         failed={row["job"]: row for row in tx.all("readiness.failed")},
+        deliveries=inbox_delivery.deliveries(tx),
+        waiting={one.source: one.oldest_at for one in inbox_delivery.stats(tx) if one.state == QUEUED},
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )

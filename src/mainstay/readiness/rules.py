@@ -14,6 +14,8 @@ RULES: dict[str, Rule] = {}
 LATELY = 31 * 86400.0
 """A month: so long does an alert that arrived, or a fault that was caught, count as proof."""
 DAY = 86400.0
+LONG_WAIT = 900.0
+"""Seconds after which a webhook that is not delivered counts as left lying."""
 SLACK = 60.0
 """Seconds that an answer may be late beyond three of its intervals before it counts as old."""
 
@@ -219,6 +221,26 @@ def healing(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     return configured(
         f"{_count(names, 'service')}; it has not been needed yet", f"mainstay heal {names[0]} --dry-run"
     )
+
+
+@rule("process_queued_jobs")
+def process_queued_jobs(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when webhooks were delivered within the month and none waits long; a job of that name counts, too."""
+    row = "process_queued_jobs"
+    if not setup.sources:
+        fix = "webhooks: {NAME: {secrets: [{secret: NAME}], deliver_to: http://...}}, or a job of that name"
+        return by_job(row, setup, evidence, now, fix)
+    late = [name for name in setup.sources if now - evidence.waiting.get(name, now) > LONG_WAIT]
+    if late:
+        return configured(f"webhooks of {_list(late)} wait", f"mainstay inbox list --source {late[0]}")
+    known = {name: evidence.deliveries[name] for name in setup.sources if name in evidence.deliveries}
+    times = [one.delivered_at for one in known.values() if one.delivered_at is not None]
+    if not times:
+        return configured("no webhook was delivered yet", f"mainstay webhook send {setup.sources[0]}")
+    delivered = f"{sum(one.delivered for one in known.values()):,} webhooks delivered, none waits"
+    if now - max(times) <= LATELY:
+        return proven(delivered, max(times))
+    return running(delivered, max(times))
 
 
 @rule("journal_backup")

@@ -58,6 +58,8 @@ class Setup(NamedTuple):
     jobs: dict[str, str] = {}
     journal: str = "sqlite"
     listen: str = ""
+    sources: tuple[str, ...] = ()
+    """Sources of webhooks that are delivered somewhere."""
     covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
 
@@ -86,6 +88,7 @@ class Setup(NamedTuple):
         parts["databases"] = tuple(
             DatabaseFacts(one["name"], tuple(one["storages"])) for one in parts["databases"]
         )
+        parts["sources"] = tuple(parts.get("sources", ()))
         parts["storages"] = tuple(StorageFacts(**one) for one in parts["storages"])
         parts["channels"] = tuple(ChannelFacts(**one) for one in parts["channels"])
         return cls(**parts)
