@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 from hypothesis import given
@@ -10,11 +11,28 @@ from hypothesis import strategies as st
 from mainstay.core.incident import IncidentState
 from mainstay.edge.delivery import schedule
 from mainstay.edge.delivery.breaker import Breaker, State
-from mainstay.edge.delivery.settings import BreakerSettings, RetrySettings
+from mainstay.edge.delivery.fetch import Found
+from mainstay.edge.delivery.keeper import Keeper
+from mainstay.edge.delivery.lane import Lane, Office
+from mainstay.edge.delivery.parcel import End, Outcome, Parcel
+from mainstay.edge.delivery.settings import BreakerSettings, DeliverySettings, RetrySettings
 from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox_delivery
 from mainstay.store.base import Store
-from tests.edge.delivery.post import Middle, bodies, delivering, event_of, passing, put, states, to, told
+from tests.edge.delivery.parcels import parcel
+from tests.edge.delivery.post import (
+    Middle,
+    bodies,
+    delivering,
+    desk_of,
+    event_of,
+    passing,
+    put,
+    states,
+    to,
+    told,
+)
+from tests.helpers import aeventually
 from tests.servers.recorder import Recorder
 
 
@@ -109,6 +127,29 @@ async def test_the_look_at_a_target_is_one_event_only(
         assert len(recorder.requests) == 6
     event = await event_of(store, (await store.read(lambda tx: inbox_delivery.find(tx, limit=1)))[0].id)
     assert event.attempts == 0
+
+
+async def test_what_was_fetched_while_it_opened_waits_in_the_journal(store: Store, clock: FakeClock) -> None:
+    async def fail(parcel: Parcel) -> Outcome:
+        return Outcome(End.LATER, "down", sick=True)
+
+    settings = DeliverySettings.model_validate(
+        {"deliver_to": "http://127.0.0.1:9/", "concurrency": 1, "breaker": {"failures": 1}}
+    )
+    keeper = Keeper(store, clock)
+    lane = Lane("bank", settings, fail, Office(clock, keeper, desk_of(clock), lambda: None, Middle()))
+    writing = asyncio.create_task(keeper.serve())
+    ids = await put(store, clock.now(), b"1", b"2", b"3")
+    lane.take(Found([parcel(id=ids[0])]))
+    await aeventually(lambda: lane.wait(clock.monotonic(), clock.now()) < 10)
+    lane.take(Found([parcel(id=one) for one in ids[1:]]))
+    assert 0 < lane.wait(clock.monotonic(), clock.now()) < 10  # else nobody would look at the target again
+    await clock.advance(10)
+    wish = lane.wish(clock.monotonic(), clock.now())
+    assert wish is not None
+    assert (wish.wanted, wish.scan, list(wish.busy)) == (1, True, [])
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
 
 
 @given(st.lists(st.sampled_from(["begin", "good", "bad", "wait"]), max_size=60))

@@ -139,9 +139,12 @@ class Lane:
 
     def take(self, found: Found) -> None:
         """Take events that were fetched, and begin."""
-        self.scan = self.scan or found.more
+        parcels = found.parcels
+        if self._breaker.state is not State.CLOSED:  # it may have opened while they were fetched
+            parcels = parcels[: self._breaker.room(self._clock.monotonic(), len(self._flying), 1)]
+        self.scan = self.scan or found.more or len(parcels) < len(found.parcels)
         self.due_at = found.next_at
-        for parcel in found.parcels:
+        for parcel in parcels:
             self._busy[parcel.id] = parcel
             if parcel.key is not None:
                 self._keys.add(parcel.key)
