@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -55,3 +56,16 @@ def test_the_schedule_of_standard_webhooks_is_the_default() -> None:
     retry = DeliverySettings().retry
     assert len(retry.delays) + 1 == 10
     assert 75 * 3600 < sum(retry.delays) < 76 * 3600
+
+
+def test_editors_know_both_ways_to_write_a_target() -> None:
+    schema = TypeAdapter(DeliverTo).json_schema()
+    check = jsonschema.Draft202012Validator(schema)
+    for written in (
+        "http://127.0.0.1/",
+        {"secret": "url"},
+        {"command": ["/bin/true"]},
+        {"http": {"url": "http://x/"}},
+    ):
+        assert check.is_valid(written), written
+    assert not check.is_valid({"nonsense": 1})

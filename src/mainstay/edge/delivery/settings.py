@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mainstay.core.plugin import Settings, Tagged
+from mainstay.core.secret import SecretUrl
 from mainstay.core.units import Duration
 from mainstay.edge.delivery.repair import Repair
 from mainstay.edge.delivery.targets import Target
@@ -32,7 +33,10 @@ def _per_second(value: Any) -> Any:
     return int(found[1]) / _UNITS[found[2]]
 
 
-DeliverTo = Annotated[Target, Tagged(Target), BeforeValidator(_by_address)]
+_Typed = Annotated[Target, Tagged(Target)]
+DeliverTo = Annotated[
+    Target, Tagged(Target), BeforeValidator(_by_address, json_schema_input_type=_Typed | SecretUrl)
+]
 """A target: its address alone, or `{TYPE: options}`."""
 Rate = Annotated[
     float,
