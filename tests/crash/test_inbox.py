@@ -221,16 +221,19 @@ async def test_killed_at_any_instant_under_load_it_loses_and_doubles_nothing(
 ) -> None:
     port = free_port()
     ledger = Ledger([port], senders=32)
+    ledger.up.clear()
     for number in range(KILLS):
         made = Edge(journal, tmp_path, port)
-        with _killed(made):
+        with _killed(made, ledger):
             await made.ready()
+            ledger.up.set()
             await ledger.more(random.randrange(1, 600))
         if number % 10 == 9:
             _intact(tmp_path / "journal.db")
     made = Edge(journal, tmp_path, port)
-    with _killed(made):
+    with _killed(made, ledger):
         await made.ready()
+        ledger.up.set()
         await ledger.more(10)
         await ledger.end()
     async with journal.opened() as store:
@@ -239,11 +242,12 @@ async def test_killed_at_any_instant_under_load_it_loses_and_doubles_nothing(
 
 
 @contextmanager
-def _killed(made: Edge) -> Iterator[None]:
+def _killed(made: Edge, ledger: Ledger) -> Iterator[None]:
     try:
         yield
     finally:
         made.kill()
+        ledger.up.clear()
 
 
 def _intact(path: Path) -> None:

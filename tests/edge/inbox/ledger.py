@@ -22,6 +22,9 @@ class Ledger:
         self.refused = 0
         self.broken = 0
         """Answers that never came."""
+        self.up = asyncio.Event()
+        """Cleared by who takes the edge away, so that nobody knocks meanwhile."""
+        self.up.set()
         self._numbers = itertools.count()
         self._size = size
         self._stop = False
@@ -43,6 +46,7 @@ class Ledger:
             except (OSError, EOFError):
                 self.broken += 1
                 await asyncio.sleep(0)
+                await self.up.wait()
                 continue
             if answer.status in (200, 202):
                 self.acknowledged[name] = answer.id
