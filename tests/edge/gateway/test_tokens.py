@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import Any
 
 import jwt
@@ -99,6 +101,16 @@ def test_nonsense_is_bad_and_nothing_worse(read: Read, bits: str) -> None:
 def test_any_bytes_are_bad_and_nothing_worse(read: Read, raw: bytes) -> None:
     keys = [{"algorithm": "HS256", "secret": {"secret": "hs"}}]
     assert isinstance(judge(read, raw.decode("latin-1"), keys=keys), Bad)
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_a_date_of_a_thousand_digits_is_bad_and_nothing_worse(read: Read, name: str) -> None:
+    """JSON bounds no number, and nobody has verified it yet."""
+    claims = {"iss": ISSUER, "aud": "api", "sub": "a", "exp": WALL + 60, name: 10**1000}
+    parts = [base64.urlsafe_b64encode(json.dumps(one).encode()) for one in ({"alg": "HS256"}, claims)]
+    raw = b".".join([part.rstrip(b"=") for part in (*parts, b"AAAA")]).decode()
+    keys = [{"algorithm": "HS256", "secret": {"secret": "hs"}}]
+    assert judge(read, raw, keys=keys) == Bad(f"{name} is no date")
 
 
 def test_a_key_file_that_is_none_is_said(read: Read, mint: Mint) -> None:

@@ -98,9 +98,13 @@ def moment(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # a whole number may have thousands of digits
+        found = math.nan
+    if not math.isfinite(found):
         raise Malformed(f"{name} is no date")
-    return float(value)
+    return found
 
 
 def inside(claims: Mapping[str, Any], path: str) -> Any:
