@@ -261,6 +261,24 @@ async def test_each_dialect_is_understood(read: Read, held: Held, dialect: str) 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_what_is_signed_is_what_the_origin_will_be_asked_for(
+    read: Read, held: Held, dialect: str
+) -> None:
+    signed = []
+
+    class Signing(Holder):
+        def signature(self, method: bytes, target: bytes, admitted: Admit, wall: float) -> Header | None:
+            signed.append(target)
+            return b"x-mainstay-signature", b"s"
+
+    ring, made = held
+    path, headers = TOLD[dialect]
+    async with endpoint(Signing(gate(read(POLICY), ring))) as server:
+        await put(server, path, *headers, f"X-API-Key: {made['good']}")
+    assert signed == [b"/read?x=1"]
+
+
 async def test_only_configured_proxies_may_ask(read: Read, held: Held) -> None:
     """Whoever asks says who the client is: believing anybody would be an open door."""
     holder = Holder(gate(read(POLICY), held[0]))

@@ -144,12 +144,20 @@ class Decider:
 
     def _identity(self, exchange: Exchange, ask: Ask, dialect: Dialect, admitted: Admit) -> list[Header]:
         onward = dict(admitted.headers_to_origin)
-        target = dict(exchange.head.headers).get(dialect.target, ask.path)
-        signed = self._policy.signature(ask.method, target, admitted, self._clock.now())
+        signed = self._policy.signature(
+            ask.method, _target(exchange.head, dialect, ask), admitted, self._clock.now()
+        )
         if signed is not None:
             onward[signed[0]] = signed[1]
         rest = [header for header in admitted.response_headers if header[0] not in IDENTITY]
         return [*((name, onward.get(name, b"")) for name in IDENTITY), *rest]
+
+
+def _target(head: Head, dialect: Dialect, ask: Ask) -> bytes:
+    """Give path and query as the proxy was asked for them, and as it will ask an origin."""
+    if dialect.target:
+        return dict(head.headers).get(dialect.target, ask.path)
+    return ask.path + (b"?" + head.query if head.query else b"")
 
 
 _EMPTY: list[Header] = [(name, b"") for name in IDENTITY if name != b"x-request-id"]
