@@ -316,7 +316,8 @@ async def test_a_flood_of_forgeries_is_not_looked_at_and_harms_nobody_who_is_kno
             return super().judge(raw, wall)
 
     issuers = [Issuer(one, FixedKeys(one)) for one in settings.auth.tokens]
-    gate = Gate(settings, Authenticator(settings.auth, Counting(issuers)), limiter, limiter, clock)
+    auth = Authenticator(settings.auth, Counting(issuers))
+    gate = Gate(settings, auth, limiter, limiter, clock)
 
     def ask(token: str, peer: str = "192.0.2.1") -> Verdict:
         sent = [(b"authorization", b"Bearer " + token.encode())]
@@ -331,5 +332,7 @@ async def test_a_flood_of_forgeries_is_not_looked_at_and_harms_nobody_who_is_kno
     assert all(isinstance(one, Deny) and one.close and one.why == "forged" for one in forged[10:])
     assert len(looked) == 11
     assert status(ask(good)) == 200
+    # Whoever sends rubbish fills no memory with it: of each bad one 16 bytes are kept, however long it is.
+    assert sum(map(len, auth._bad._young)) <= 16 * 10
     fresh = mint.token(WALL, key="es", sub="fresh")
     assert (status(ask(fresh)), status(ask(fresh, "192.0.2.2")), status(ask(fresh))) == (429, 200, 200)

@@ -1,6 +1,7 @@
 """Finds a request's credential and whose it is. What was found out is remembered, so that most requests cost a look."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ class Authenticator:
         known = self._good.get(sent, now, wall)
         if known is not None:
             return known
-        bad = self._bad.get(sent, now, wall)
+        bad = self._bad.get(_mark(sent), now, wall)
         if bad is not None:
             return bad if may_guess() else TooMany()
         raw = sent[6:].strip(b" ")
@@ -145,4 +146,9 @@ class Authenticator:
         if isinstance(found, Identity):
             self._good.put(raw, found, now + good, found.until)
         elif isinstance(found, Bad) and found.lasting:
-            self._bad.put(raw, found, now + bad)
+            self._bad.put(_mark(raw), found, now + bad)
+
+
+def _mark(sent: bytes) -> bytes:
+    """Give what a bad credential is remembered by: strangers choose how long they are, so they are not kept whole."""
+    return hashlib.blake2b(sent, digest_size=16).digest()
