@@ -1,10 +1,14 @@
 """Who a request really comes from, when proxies that are trusted stand before us."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mainstay.edge.http.exchange import Head
+
+SCOPE = re.compile(r"[A-Za-z0-9._~-]{1,32}")
+"""The interface behind an address (`fe80::1%eth0`); Python takes any text for one, quotes and all."""
 
 
 class Trust:
@@ -47,6 +51,8 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(text)
     except ValueError:
+        return None
+    if isinstance(found, IPv6Address) and found.scope_id is not None and not SCOPE.fullmatch(found.scope_id):
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return mapped or found
