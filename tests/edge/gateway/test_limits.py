@@ -172,6 +172,13 @@ def test_another_size_is_refused_while_it_is_in_use(tmp_path: Path) -> None:
     held.close()
 
 
+def test_all_room_on_the_disk_is_taken_at_once(tmp_path: Path) -> None:
+    """A write into a hole of a file on a full disk is no error that could be caught: it ends the process."""
+    SharedLimiter(tmp_path / "limits", 100_000).close()
+    taken = (tmp_path / "limits").stat()
+    assert taken.st_blocks * 512 >= taken.st_size > 2_000_000
+
+
 WORKER = """
 import json, sys, time
 from pathlib import Path

@@ -198,12 +198,22 @@ class Gateway:
             return old.remote
         return Remote(settings, self._outside)
 
+    def _shared(self, settings: StoreSettings) -> SharedLimiter:
+        path = self._around.directory / f"limits-{settings.most}"
+        try:
+            return SharedLimiter(path, settings.most)
+        except OSError as fault:
+            raise ConfigError(
+                f"{path}: limits cannot be counted there: {fault.strerror}",
+                hint="make room for it, or correct state_dir",
+            ) from None
+
     def _counters(self, settings: StoreSettings) -> Counters:
         kind = settings.kind
         several = self._around.processes > 1
         host: LocalLimiter
         if kind == "shared" or (several and kind != "memory"):
-            host = SharedLimiter(self._around.directory / f"limits-{settings.most}", settings.most)
+            host = self._shared(settings)
         else:
             host = MemoryLimiter(settings.most)
         if settings.url is None or kind not in ("auto", "redis"):

@@ -48,7 +48,8 @@ class SharedLimiter:
             fcntl.flock(self._file, fcntl.LOCK_SH)
         else:
             os.ftruncate(self._file, 0)
-            os.ftruncate(self._file, size)
+            # Room on the disk must be had now: a write into a hole of a full one would end the process.
+            os.posix_fallocate(self._file, 0, size)
             os.pwrite(self._file, os.urandom(16), 0)
             fcntl.flock(self._file, fcntl.LOCK_SH)
         if os.fstat(self._file).st_size != size:
