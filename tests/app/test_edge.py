@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.app.edge import _read_anew
 from mainstay.app.listeners import Edge, Opening, Surroundings
 from mainstay.config import load
 from mainstay.config.model import Config
@@ -66,6 +67,8 @@ class Stage:
         name = around.config.name
         if name == "broken":
             raise MainstayError("it cannot be opened")
+        if name == "odd":
+            raise OSError("nobody thought of this")
         self.opened.append(name)
 
         def answer(exchange: Exchange) -> None:
@@ -121,6 +124,19 @@ async def test_what_cannot_be_opened_changes_nothing(stage: Stage) -> None:
             await stage.apply("three", ", tls: {certificate: nowhere.pem, key: nowhere.key}")
         assert await stage.ask(client) == b"one"
         assert stage.opened == ["one"]
+
+
+async def test_a_file_that_breaks_what_nobody_thought_of_cuts_nobody_off(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage.call() as client:
+        stage.config("odd")
+        await _read_anew(stage.edge, stage.file)
+        assert "the old one stays" in caplog.text
+        assert await stage.ask(client) == b"one"
+        stage.config("two")
+        await _read_anew(stage.edge, stage.file)
+        assert await stage.ask(client) == b"two"
 
 
 async def test_a_new_address_is_listened_on_and_the_old_one_no_more(stage: Stage) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mainstay.app.gateway import gateway
 from mainstay.app.listeners import Edge
 from mainstay.config import load
+from mainstay.core.errors import ConfigError, MainstayError
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.proxy.counts import REQUESTS
 from mainstay.ports.clock import SystemClock
@@ -164,3 +165,31 @@ async def test_api_keys_that_are_turned_on_later_are_known(stage: Stage) -> None
             assert (await client.answer())[0] == 401
             client.send(GET.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer %b\r\n\r\n" % key.encode()))
             assert (await client.answer())[0] == 200
+
+
+async def test_authorities_that_cannot_be_read_leave_everything_as_it_was(
+    stage: Stage, tmp_path: Path
+) -> None:
+    async with raw_origin(says(answer(b"a"))) as origin:
+        text = "{{per_address: {}/h, routes: [{{path: /, origin: '{}'}}{}]}}"
+        await stage.apply(text.format(3, origin.url, ""))
+        wrong = ", {path: /b, origin: 'https://localhost:1', carry: {ca: none.pem}}"
+        with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
+            await stage.apply(text.format(9, origin.url, wrong))
+        (tmp_path / "none.pem").write_text("nothing")
+        with pytest.raises(ConfigError, match=r"none\.pem: this holds no certificate"):
+            await stage.apply(text.format(9, origin.url, wrong))
+        async with stage.call() as client:
+            client.send(GET)
+            status, headers, _ = await client.answer()
+            assert (status, headers[b"x-ratelimit-limit"]) == (200, b"3")
+
+
+async def test_a_state_directory_that_is_too_long_for_a_socket_is_told(stage: Stage, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    stage.file.write_text(
+        f"name: shop\nstate_dir: '{deep}'\nedge: {{gateway: '127.0.0.1:{stage.port}'}}\n"
+        "gateway: {routes: [{path: /, origin: 'http://127.0.0.1:1'}]}\n"
+    )
+    with pytest.raises(MainstayError, match="control socket cannot be made"):
+        await stage.edge.apply(load(stage.file))

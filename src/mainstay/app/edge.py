@@ -123,6 +123,9 @@ async def _read_anew(edge: Edge, path: Path) -> None:
     except MainstayError as fault:
         # The agent raises the incident; here the old plan simply stays.
         logger.error("the changed configuration is wrong, the old one stays in force: %s", fault)
+    except Exception:
+        # To end here would cut everybody off, and a start with the same file would end the same way.
+        logger.exception("the changed configuration cannot be put in force, the old one stays")
 
 
 async def _tend(edge: Edge, meter: Meter, clock: Clock, say: Say) -> None:

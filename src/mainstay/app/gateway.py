@@ -28,6 +28,8 @@ def gateway() -> Opening:
             raise ConfigError("there is no `gateway:`", hint="add one, or leave the gateway out")
         directory = config.state_dir / DIRECTORY
         directory.mkdir(parents=True, exist_ok=True)
+        # The policy is swapped first; what could fail after that is tried before.
+        origins.check(settings.routes)
         # Opened only for API keys; those may be turned on by a later configuration.
         connect = partial(open_store, config.journal_url, clock)
         policy_around = Around(clock, directory, config.edge.processes, connect)

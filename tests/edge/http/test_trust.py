@@ -22,7 +22,10 @@ CHAINS = [
     (["::ffff:198.51.100.7"], "198.51.100.7"),
     (["198.51.100.7:1234"], "10.0.0.1"),
     (["fe80::1%eth0"], "fe80::1%eth0"),
-    (['fe80::1%","status":200,"x":"'], "10.0.0.1"),  # Python takes this for an address; it would go into the log
+    (
+        ['fe80::1%","status":200,"x":"'],
+        "10.0.0.1",
+    ),  # Python takes this for an address; it would go into the log
     (["fe80::1%a b"], "10.0.0.1"),
 ]
 

@@ -22,9 +22,8 @@ LONGEST = 64 * 1024
 
 @asynccontextmanager
 async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
-    """Answer at a socket in `directory`, which exists."""
+    """Answer at a socket in `directory`, which exists. Raises `MainstayError`."""
     path = directory / f"gateway-{os.getpid()}.sock"
-    path.unlink(missing_ok=True)
     calls: set[asyncio.Task[None]] = set()
 
     def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,13 +31,7 @@ async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
         calls.add(task)
         task.add_done_callback(calls.discard)
 
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listening.bind(str(path))
-    finally:
-        os.umask(before)
-    server = await asyncio.start_unix_server(called, sock=listening, limit=LONGEST)
+    server = await asyncio.start_unix_server(called, sock=_bound(path), limit=LONGEST)
     try:
         yield path
     finally:
@@ -46,6 +39,24 @@ async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
         for task in list(calls):
             task.cancel()
         path.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listening.bind(str(path))
+    except OSError as fault:
+        listening.close()
+        why = fault.strerror or str(fault)  # a path of more than a hundred letters has no number of its own
+        raise MainstayError(
+            f"{path}: the gateway's control socket cannot be made: {why}",
+            hint="choose a shorter state_dir that can be written to",
+        ) from None
+    finally:
+        os.umask(before)
+    return listening
 
 
 async def _serve(plane: Plane, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

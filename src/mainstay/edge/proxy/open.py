@@ -10,6 +10,7 @@ from mainstay.edge.http.meter import Meter
 from mainstay.edge.proxy.control import controlled
 from mainstay.edge.proxy.counts import Counts
 from mainstay.edge.proxy.kept import Kept
+from mainstay.edge.proxy.origin import context_of
 from mainstay.edge.proxy.plane import Plane
 from mainstay.ports.clock import Clock
 
@@ -38,7 +39,8 @@ class Standing:
     ) -> AsyncIterator[Carrying]:
         """Have these routes' origins at hand; all is closed when nobody holds them any more.
 
-        In `directory`, which exists, are the control socket and the origins that requests were switched to.
+        In `directory`, which exists, are the control socket and the origins that requests were switched to. Raises
+        `MainstayError`.
         """
         carrying = self._carrying
         if carrying is None:
@@ -54,6 +56,13 @@ class Standing:
                 self._carrying = None
                 await self._stack.aclose()
 
+    @staticmethod
+    def check(routes: Sequence[RouteSettings]) -> None:
+        """Try what may fail of these routes before anything is changed. Raises `ConfigError`."""
+        for route in routes:
+            if route.carry.ca is not None:
+                context_of(route.carry)
+
     async def _open(
         self, routes: Sequence[RouteSettings], clock: Clock, meter: Meter, directory: Path
     ) -> Carrying:
@@ -63,5 +72,9 @@ class Standing:
         plane.start()
         self._stack.push_async_callback(plane.stop)
         plane.ticker.call(counts, lambda now: counts.look(plane))
-        await self._stack.enter_async_context(controlled(plane, directory))
+        try:
+            await self._stack.enter_async_context(controlled(plane, directory))
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return Carrying(plane, counts)

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.settings_origin import CarrySettings
 from mainstay.edge.proxy.ticker import TICK, Ticker
 from mainstay.edge.proxy.upstream import Upstream
@@ -43,6 +44,7 @@ class Origin:
     """A server that requests are sent to. Its connections are used last in, first out."""
 
     def __init__(self, url: str, carry: CarrySettings, ticker: Ticker) -> None:
+        """Raises `ConfigError` when its authorities cannot be read."""
         parts = urlsplit(url)
         self.url = url
         self.carry = carry
@@ -50,7 +52,7 @@ class Origin:
         self.hostname = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.authority = parts.netloc.encode()
-        self.tls = _context(carry) if parts.scheme == "https" else None
+        self.tls = context_of(carry) if parts.scheme == "https" else None
         self.active = 0
         """Requests under way."""
         self.healthy: bool | None = None
@@ -192,7 +194,12 @@ class Origin:
         return "up" if self.ejected_until <= self.ticker.now else "ejected"
 
 
-def _context(carry: CarrySettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(carry.ca) if carry.ca else None)
+def context_of(carry: CarrySettings) -> ssl.SSLContext:
+    """Give what TLS with an origin is spoken with. Raises `ConfigError` when its authorities cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=str(carry.ca) if carry.ca else None)
+    except OSError as fault:  # which an ssl.SSLError is, too
+        why = "this holds no certificate" if isinstance(fault, ssl.SSLError) else fault.strerror
+        raise ConfigError(f"{carry.ca}: {why}", hint="carry.ca of a route is a PEM file") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
