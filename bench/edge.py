@@ -51,7 +51,7 @@ def run() -> Iterator[Row]:
 
 
 def repeats() -> int:
-    return 1 if quick() else 5
+    return 1 if quick() else 3
 
 
 def window() -> int:
