@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mainstay.edge.gateway.export import Site
 from mainstay.edge.gateway.keyring import KeyRing
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.ports.clock import FakeClock
 from mainstay.store import keys
 from mainstay.store.base import Tx
 from mainstay.store.open import open_store
+from tests.edge.gateway.fronts import Front
 from tests.edge.gateway.minting import SECRET, Mint
 from tests.journals import journal
 
@@ -67,3 +71,16 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
         return ring
 
     return asyncio.run(fill()), made
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Front]]:
+    """Start a proxy with what is exported for it."""
+    with ExitStack() as stack:
+
+        def one(kind: str, make: Callable[[str], Site]) -> Front:
+            front = Front(kind, make, tmp_path)
+            stack.callback(front.engine.stop)
+            return front
+
+        yield one

@@ -3,6 +3,10 @@
 Every proxy asks in its own dialect: where it puts method and path, and how it wants to be refused. All of them are
 given every identity header each time, empty when nobody is known, because some copy only what they are given and would
 let a client's own forgery through.
+
+An admission says in `X-Gate-Route` how the request is to be carried (`RouteSettings.way`) and, where the route puts
+another path in the place of its own, in `X-Gate-Target` what the origin is to be asked for. So a proxy need not find
+the route a second time, and cannot find another one.
 """
 
 import asyncio
@@ -11,8 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_network
 
-from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
-from mainstay.edge.gateway.settings import DecideSettings
+from mainstay.edge.gateway import answers
+from mainstay.edge.gateway.policy import Admit, Ask, Decides, Deny, Pending, Verdict
+from mainstay.edge.gateway.rewriting import CannotRewrite, Rewrite
+from mainstay.edge.gateway.settings import DecideSettings, RouteSettings
 from mainstay.edge.gateway.signature import NAME as SIGNATURE
 from mainstay.edge.http.exchange import Exchange, Handler, Head, Header
 from mainstay.ports.clock import Clock
@@ -31,13 +37,16 @@ class Dialect:
     host: bytes = b"x-forwarded-host"
     mapped: bool = False
     """Whether every refusal but 401 and 403 is answered as 403, with its own status in `X-Gate-Status`."""
+    goes_on: bool = False
+    """Whether any 2xx means that the request goes on, so that the answer to a preflight has to be 200. `X-Gate-Status`
+    is 204 then, for a proxy that can give the client that; else the origin answers it."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
     # auth_request takes any status but 2xx, 401 and 403 for a fault of ours and answers 500.
     "nginx": Dialect(b"x-original-method", b"x-original-uri", b"x-original-host", mapped=True),
-    "caddy": Dialect(b"x-forwarded-method", b"x-forwarded-uri"),
-    "traefik": Dialect(b"x-forwarded-method", b"x-forwarded-uri"),
+    "caddy": Dialect(b"x-forwarded-method", b"x-forwarded-uri", goes_on=True),
+    "traefik": Dialect(b"x-forwarded-method", b"x-forwarded-uri", goes_on=True),
     "envoy": Dialect(
         b"", b""
     ),  # asks with the request's own method and path, behind the path of this endpoint
@@ -55,6 +64,7 @@ class Decider:
         self._peers = [ip_network(peer, strict=False) for peer in settings.peers]
         self._trusted: dict[str, bool] = {}
         self._policy = policy
+        self._rewrites: dict[str, Rewrite] = {}
         self._clock = clock
         self._ids = ids
 
@@ -129,32 +139,55 @@ class Decider:
 
     def _answer(self, exchange: Exchange, ask: Ask, dialect: Dialect, verdict: Verdict) -> None:
         if isinstance(verdict, Admit):
-            exchange.respond(200, self._identity(exchange, ask, dialect, verdict))
-        elif dialect.mapped and verdict.status not in (401, 403):
-            exchange.respond(
-                403, [*verdict.headers, *_EMPTY, (b"x-gate-status", b"%d" % verdict.status)], verdict.body
-            )
-        elif (
-            verdict.status == 204
-        ):  # to a proxy this means "go on"; whoever is behind it answers the preflight
-            exchange.respond(200, [*_EMPTY, *verdict.headers])
+            try:
+                exchange.respond(200, self._identity(exchange, ask, dialect, verdict))
+                return
+            except CannotRewrite:
+                verdict = _other_spelling(ask)
+        status = (b"x-gate-status", b"%d" % verdict.status)
+        headers = [*verdict.headers, *_EMPTY, status]
+        if dialect.mapped and verdict.status not in (401, 403):
+            exchange.respond(403, headers, verdict.body)
+        elif dialect.goes_on and verdict.status == 204:
+            exchange.respond(200, headers)
         else:
-            status = (b"x-gate-status", b"%d" % verdict.status)
-            exchange.respond(verdict.status, [*verdict.headers, *_EMPTY, status], verdict.body)
+            exchange.respond(verdict.status, headers, verdict.body)
 
     def _identity(self, exchange: Exchange, ask: Ask, dialect: Dialect, admitted: Admit) -> list[Header]:
+        """Give what an admission says; raises `CannotRewrite`."""
         onward = dict(admitted.headers_to_origin)
-        signed = self._policy.signature(
-            ask.method, _target(exchange.head, dialect, ask), admitted, self._clock.now()
-        )
+        rewritten = self._rewrite(admitted.route).target(_target(exchange.head, dialect, ask))
+        signed = self._policy.signature(ask.method, rewritten, admitted, self._clock.now())
         if signed is not None:
             onward[signed[0]] = signed[1]
         rest = [header for header in admitted.response_headers if header[0] not in IDENTITY]
-        return [*((name, onward.get(name, b"")) for name in IDENTITY), *rest]
+        instead = rewritten if admitted.route.rewrite is not None else b""
+        return [
+            *((name, onward.get(name, b"")) for name in IDENTITY),
+            (b"x-gate-route", admitted.route.way.encode()),
+            (b"x-gate-target", instead),
+            *rest,
+        ]
+
+    def _rewrite(self, route: RouteSettings) -> Rewrite:
+        found = self._rewrites.get(route.way)
+        if found is None:
+            if len(self._rewrites) > 1000:  # policies change under us
+                self._rewrites.clear()
+            found = self._rewrites[route.way] = Rewrite(route)
+        return found
+
+
+def _other_spelling(ask: Ask) -> Deny:
+    """Refuse a path that fits its route only when it is unescaped: nobody knows how to put another one in its place."""
+    refused = answers.refusal(400, "spelling", "the path of this route must be spelt as it is")
+    if ask.request_id:
+        refused.headers.append((b"x-request-id", ask.request_id))
+    return refused
 
 
 def _target(head: Head, dialect: Dialect, ask: Ask) -> bytes:
-    """Give path and query as the proxy was asked for them, and as it will ask an origin."""
+    """Give path and query as the proxy was asked for them."""
     if dialect.target:
         return dict(head.headers).get(dialect.target, ask.path)
     return ask.path + (b"?" + head.query if head.query else b"")

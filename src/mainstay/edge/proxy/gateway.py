@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 
 from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
+from mainstay.edge.gateway.rewriting import CannotRewrite
 from mainstay.edge.http.exchange import Exchange
 from mainstay.edge.proxy import faults
 from mainstay.edge.proxy.faults import Fault
@@ -14,7 +15,6 @@ from mainstay.edge.proxy.group import Group
 from mainstay.edge.proxy.headers import MOST_HOPS, hops
 from mainstay.edge.proxy.plane import Plane
 from mainstay.edge.proxy.relay import Relay
-from mainstay.edge.proxy.way import CannotRewrite
 from mainstay.ports.clock import Clock
 
 SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstay.edge.gateway.policy import Admit
+from mainstay.edge.gateway.rewriting import Rewrite
 from mainstay.edge.gateway.settings import CorsSettings, RouteSettings
 from mainstay.edge.http.exchange import Exchange, Head
 from mainstay.edge.proxy.headers import NAME, client_headers, framing
@@ -11,34 +12,17 @@ UPGRADE = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 _MOST_REMEMBERED = 4096
 
 
-class CannotRewrite(ValueError):
-    """A path that fits a route in another spelling than the route's own."""
-
-
 class Way:
     """What is the same for every request of a route, made once."""
 
     def __init__(self, route: RouteSettings) -> None:
-        self._front = route.path.rstrip("/").encode()
-        self._instead = None if route.rewrite is None else route.rewrite.rstrip("/").encode()
+        self.target = Rewrite(route).target
         self._host = None if route.host in ("client", "origin") else route.host.encode()
         self._keeps_host = route.host == "client"
         self._told: dict[tuple[str, bytes, bool], bytes] = {}
         self.label = route.label
         self.cors = isinstance(route.cors, CorsSettings)
         """Whether it is ours to say which pages may read an answer."""
-
-    def target(self, sent: bytes) -> bytes:
-        """Give the path and query for the origin; raises `CannotRewrite`."""
-        if self._instead is None:
-            return sent
-        front = self._front
-        rest = sent[len(front) :]
-        if not sent.startswith(front) or rest[:1] not in (b"/", b"?", b""):
-            raise CannotRewrite
-        if rest[:1] == b"/":  # `//host` is another server to some who read it
-            rest = b"/" + rest.lstrip(b"/")
-        return self._instead + rest if self._instead or rest[:1] == b"/" else b"/" + rest
 
     def head(
         self, exchange: Exchange, fields: Mapping[bytes, bytes], admit: Admit, target: bytes, authority: bytes
