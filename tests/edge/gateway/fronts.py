@@ -123,6 +123,13 @@ class Answered:
         return [value for each, value in self.headers if each == name]
 
 
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close a connection whatever is still under way, and see it closed."""
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 async def ask(
     port: int,
     target: str,
@@ -147,4 +154,4 @@ async def ask(
         rest = b"" if head.split()[1] == b"413" else await asyncio.wait_for(reader.read(), 20)
         return Answered(head, rest)
     finally:
-        writer.close()
+        await hang_up(writer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ from mainstay.edge.gateway.signature import Signer
 from mainstay.edge.http.settings import EdgeSettings
 from mainstay.edge.http.trust import Trust
 from tests.edge.gateway.conftest import WALL, Held, Read
-from tests.edge.gateway.fronts import Front, ask
+from tests.edge.gateway.fronts import Front, ask, hang_up
 from tests.edge.gateway.test_decide import Holder, endpoint
 from tests.edge.gateway.test_vectors import gate
 from tests.edge.origins import Call, RawOrigin, raw_origin
 from tests.servers.authority import Authority
+from tests.servers.process import free_port
 from tests.servers.recorder import Recorded, Recorder
 
 KEY = "a key that is long enough to sign with"
 SITE = "https://app.example.com"
+NOBODY = free_port()
+"""Where no origin is."""
 TRUSTED = ["127.0.0.1", "127.0.0.2"]
 
 
@@ -50,6 +54,7 @@ def house(one: Recorder, other: Recorder, tunnel: RawOrigin) -> dict[str, Any]:
             {"path": "/named", "origin": one.url, "host": "inner.example.com"},
             {"path": "/mine", "origin": one.url, "host": "origin"},
             {"path": "/socket", "origin": tunnel.url},
+            {"path": "/pair", "origin": [f"http://127.0.0.1:{NOBODY}", one.url]},
         ],
         "plans": {"free": "unlimited"}, "per_address": "1000/min",
         "sign": {"secret": "key"}, "auth": {"forward": False}, "decide": {},
@@ -146,8 +151,83 @@ async def test_bodies_and_tunnels_go_through(carried: Carried) -> None:
     assert head.startswith(b"HTTP/1.1 101 ")
     writer.write(b"\x81\x02hi")
     assert await asyncio.wait_for(reader.readexactly(4), 20) == b"\x81\x02hi"
-    writer.close()
+    await hang_up(writer)
     assert b"x-mainstay-signature: t=" in carried.tunnel.seen.lower()
+
+
+async def test_what_is_said_now_arrives_now(carried: Carried) -> None:
+    """Neither events of an origin nor pieces of an upload wait for the end."""
+    heard = asyncio.Event()
+
+    async def talk(call: Call) -> None:
+        await call.head()
+        await call.until(b"first")
+        await call.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: 1\n\n"
+        )
+        await heard.wait()
+        await call.until(b"0\r\n\r\n")
+        await call.send(b"data: 2\n\n")
+
+    carried.tunnel.behave = talk
+    reader, writer = await asyncio.open_connection("127.0.0.1", carried.port)
+    writer.write(
+        b"POST /socket HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    writer.write(b"5\r\nfirst\r\n")
+    assert b"data: 1" in await asyncio.wait_for(reader.readuntil(b"data: 1\n\n"), 20)
+    heard.set()
+    writer.write(b"4\r\nlast\r\n0\r\n\r\n")
+    assert b"data: 2" in await asyncio.wait_for(reader.read(), 20)
+    await hang_up(writer)
+
+
+async def test_who_waits_for_a_word_gets_it(carried: Carried) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", carried.port)
+    writer.write(
+        b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).startswith(b"HTTP/1.1 100 ")
+    writer.write(b"abc")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).startswith(b"HTTP/1.1 200 ")
+    await hang_up(writer)
+    assert carried.last().body == b"abc"
+
+
+async def test_an_origin_that_is_not_there_is_passed_over(carried: Carried) -> None:
+    assert {(await ask(carried.port, f"/pair/{number}")).status for number in range(8)} == {200}
+
+
+ODD: tuple[tuple[bytes, bytes], ...] = (
+    (b"GET / HTTP/1.1", b"".join(b"X-%d: 1\r\n" % number for number in range(200))),
+    (b"GET / HTTP/1.1", b"".join(b"X-%d: 1\r\n" % number for number in range(94))),
+    (b"GET / HTTP/1.1", b"Authorization: Bearer x\r\n" * 90),
+    (b"GET / HTTP/1.1", b"Authorization: Bearer " + b"x" * 13_000 + b"\r\nX-1: " + b"x" * 13_000 + b"\r\n"),
+    (b"GET / HTTP/1.1", b"Authorization: Bearer " + b"x" * 27_000 + b"\r\n"),
+    (b"GET /" + b"x" * 13_000 + b" HTTP/1.1", b"Authorization: Bearer " + b"x" * 13_000 + b"\r\n"),
+    (b"GET /" + b"x" * 27_000 + b" HTTP/1.1", b""),
+    (b"GET / HTTP/1.1", b"X-Forwarded-For: " + b"1," * 13_000 + b"1\r\n"),
+    (b"GET http://evil.example.com/ HTTP/1.1", b""),
+    (b"CONNECT a:80 HTTP/1.1", b""),
+    (b"OPTIONS * HTTP/1.1", b""),
+    (b"GET / HTTP/1.0", b"Host: b\r\n"),
+    (b"GET /.mainstay-gate HTTP/1.1", b""),
+)
+"""First line, and headers besides the usual ones."""
+
+
+async def test_nothing_that_a_client_sends_ends_it(carried: Carried) -> None:
+    """What it cannot ask about is refused, or was asked about; and it goes on to serve others."""
+    for line, headers in ODD:
+        asked = len(carried.holder.asked)
+        carried.origin.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", carried.port)
+        writer.write(line + b"\r\nHost: a\r\nConnection: close\r\n" + headers + b"\r\n")
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 20)
+        await hang_up(writer)
+        assert len(carried.origin.requests) <= len(carried.holder.asked) - asked <= 1, line[:60]
+        assert (await ask(carried.port, "/")).status == 200, line[:60]
 
 
 async def test_webhooks_reach_their_receiver_unasked(carried: Carried) -> None:
@@ -218,4 +298,4 @@ async def test_tls_with_the_certificates_of_the_edge(
             "127.0.0.1", front.port, ssl=client, server_hostname="localhost"
         )
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-        writer.close()
+        await hang_up(writer)

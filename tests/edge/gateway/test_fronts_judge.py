@@ -15,7 +15,7 @@ from mainstay.edge.gateway.export import KINDS, Site
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.http.settings import EdgeSettings
 from tests.edge.gateway.conftest import WALL, Held, Read
-from tests.edge.gateway.fronts import Front
+from tests.edge.gateway.fronts import Front, hang_up
 from tests.edge.gateway.minting import Mint
 from tests.edge.gateway.test_decide import Holder, endpoint
 from tests.edge.gateway.test_vectors import gate
@@ -55,7 +55,7 @@ async def sent(port: int, vector: Vector, headers: list[tuple[bytes, bytes]]) ->
     text = "\r\n".join(lines).encode() + b"".join(b"\r\n%b: %b" % pair for pair in headers) + b"\r\n\r\n"
     writer.write(text)
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
-    writer.close()
+    await hang_up(writer)
     first, *rest = head.decode("latin-1").strip().split("\r\n")
     pairs = (line.partition(":") for line in rest)
     return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}

@@ -160,6 +160,12 @@ class Site:
         return ["Authorization", *([keys.header] if keys else [])]
 
     @property
+    def shown(self) -> list[str]:
+        """The headers of a client that the policy looks at."""
+        keys = self.gateway.auth.keys if self.gateway else None
+        return ["Authorization", "Origin", "Access-Control-Request-Method", *([keys.header] if keys else [])]
+
+    @property
     def head_room(self) -> int:
         """Bytes that a head may have, so that the question about it, which is longer, is not too long."""
         return self.edge.max_head - min(4096, self.edge.max_head // 4)

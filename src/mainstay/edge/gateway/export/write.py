@@ -80,7 +80,7 @@ IDENTITY = ("X-User-ID", "X-User-Plan", "X-Request-ID", "X-Mainstay-Signature")
 """What it tells origins."""
 FORGED = (
     "Forwarded", "X-Real-IP", "X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Original-Host",
-    "X-Rewrite-URL", "X-Request-ID", "X-Mainstay-Signature",
+    "X-Rewrite-URL", "HTTP2-Settings", "X-Request-ID", "X-Mainstay-Signature",
 )  # fmt: skip
 """What clients must not say to origins, besides names that begin with X-User-, X-Forwarded- and X-Gate-."""
 
@@ -104,7 +104,8 @@ def export(kind: str, site: Site, beside: str = "/etc/haproxy") -> Exported:
     world.filters |= {"ms": _ms, "seconds": _seconds, "kind": lambda way: _kind(way.labels)}
     given: dict[str, Any] = {
         "site": site, "notes": _comment(said), "back": BACK, "cors": CORS, "identity": IDENTITY,
-        "forged": FORGED, "beside": beside, "var": lambda name: "gate_" + name.lower().replace("-", "_"),
+        "forged": FORGED, "beside": beside, "shown": site.shown,
+        "var": lambda name: "gate_" + name.lower().replace("-", "_"),
     }  # fmt: skip
     files = {name: world.get_template(file).render(given) for name, file in FILES[kind].items()}
     return Exported(files, said)
