@@ -200,7 +200,7 @@ async def test_an_origin_that_is_not_there_is_passed_over(carried: Carried) -> N
 
 ODD: tuple[tuple[bytes, bytes], ...] = (
     (b"GET / HTTP/1.1", b"".join(b"X-%d: 1\r\n" % number for number in range(200))),
-    (b"GET / HTTP/1.1", b"".join(b"X-%d: 1\r\n" % number for number in range(94))),
+    *((b"GET / HTTP/1.1", b"".join(b"X-%d: 1\r\n" % n for n in range(count))) for count in range(93, 99)),
     (b"GET / HTTP/1.1", b"Authorization: Bearer x\r\n" * 90),
     (b"GET / HTTP/1.1", b"Authorization: Bearer " + b"x" * 13_000 + b"\r\nX-1: " + b"x" * 13_000 + b"\r\n"),
     (b"GET / HTTP/1.1", b"Authorization: Bearer " + b"x" * 27_000 + b"\r\n"),
