@@ -65,6 +65,7 @@ def test_what_can_be_said_depends_on_the_proxy(tmp_path: Path) -> None:
     assert "route /api: health: nginx asks no questions" in said["nginx"]
     assert "route /api: host: nginx" in said["nginx"]
     assert "health.fails: Caddy" in said["caddy"]
+    assert "route /api: health: Caddy takes only answers from 200 to 299" in said["caddy"]
     assert f"ln -s {site.key} {site.certificate}.key" in said["haproxy"]
     assert "health" not in said["envoy"] + said["haproxy"]
     assert "route /api: host: HAProxy" in said["haproxy"]  # only because of the IPv6 address

@@ -62,6 +62,8 @@ def _of_way(label: str, said: dict[str, dict[str, object]], able: Able) -> Itera
     if not able.health:
         yield f"route {label}: health: {able.title} asks no questions of its own; origins are judged by their answers."
         return
+    if able.title == "Caddy":
+        yield f"route {label}: health: Caddy takes only answers from 200 to 299 for good, not those up to 399."
     for name in sorted(set(health) - set(able.health)):
         yield f"route {label}: health.{name}: {able.title} has nothing like it."
 
