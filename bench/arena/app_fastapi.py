@@ -42,6 +42,7 @@ def main(port: str, redis_port: str) -> None:
     made = app(int(redis_port), os.environ["MAINSTAY_BENCH_SECRET"].encode())
     settings = uvicorn.Config(made, LOOPBACK, int(port), loop="uvloop", http="httptools", access_log=False)
     settings.log_level = "error"
+    settings.timeout_keep_alive = 75  # as long as the others keep a connection that nobody uses
     uvicorn.Server(settings).run()
 
 

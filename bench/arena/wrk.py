@@ -39,7 +39,7 @@ class Load:
     @property
     def cost(self) -> float:
         """Microseconds of processor time for each request."""
-        return self.spent / self.requests
+        return self.spent / max(1, self.requests)
 
 
 def storm(team: Team, seconds: int, script: str, arguments: Sequence[str], path: str = "/") -> Load:
