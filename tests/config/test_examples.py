@@ -33,5 +33,5 @@ def test_the_company_can_say_everything_that_must_be_automated() -> None:
     assert ready(findings)
     missing = [finding.rule for finding in findings if finding.standing is Standing.MISSING]
     p0_p1 = [finding.rule for finding in findings if finding.priority in (Priority.P0, Priority.P1)]
-    assert set(missing) & set(p0_p1) == {"logs", "process_queued_jobs"}
+    assert set(missing) & set(p0_p1) == {"logs"}
     assert {"backup:odoo_prod", "prove:superset", "heal:odoo", "journal_backup"} <= set(jobs_of(config))

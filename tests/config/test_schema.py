@@ -9,20 +9,20 @@ import jsonschema
 import pytest
 
 from mainstay.config.document import read
-from mainstay.config.schema import at, description, examples, json_schema, options
+from mainstay.config.schema import at, description, editor_schema, examples, json_schema, options
 from tests.config.test_broken import BROKEN, EXPECTED
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 
 def validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json_schema())
+    return jsonschema.Draft202012Validator(editor_schema())
 
 
 def test_it_is_a_valid_schema_of_its_dialect() -> None:
-    jsonschema.Draft202012Validator.check_schema(json_schema())
-    assert json_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    json.dumps(json_schema())
+    jsonschema.Draft202012Validator.check_schema(editor_schema())
+    assert editor_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    json.dumps(editor_schema())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -65,3 +65,14 @@ def test_places_in_the_schema_are_found() -> None:
     assert description(("services", "web", "critical")).startswith("Whether")
     assert examples(("timezone",))[:2] == ["UTC", "Asia/Manila"]
     assert at(("services", "web", "nothing")) == []
+
+
+def test_a_type_without_required_options_may_stand_alone() -> None:
+    def takes(scheme: object) -> bool:
+        source = {"secrets": [{"secret": "x"}], "scheme": scheme}
+        return bool(validator().is_valid({"name": "x", "webhooks": {"one": source}}))
+
+    assert takes("github")
+    assert takes({"github": {}})
+    assert not takes("gihtub")
+    assert not takes("basic")

@@ -33,9 +33,9 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
 
 
 def _schema(ctx: Context) -> int:
-    from mainstay.config.schema import json_schema
+    from mainstay.config.schema import editor_schema
 
-    ctx.out.data(json_schema())
+    ctx.out.data(editor_schema())
     return 0
 
 

@@ -1,6 +1,7 @@
 """The JSON schema of `mainstay.yaml`: for editors, and to say what somebody probably meant."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,38 @@ def json_schema() -> dict[str, Any]:
 
     schema = Config.model_json_schema(by_alias=True, mode="validation")
     return {"$schema": DIALECT, "title": "mainstay.yaml", **{k: v for k, v in schema.items() if k != "title"}}
+
+
+@cache
+def editor_schema() -> dict[str, Any]:
+    """Give the schema as editors want it: a type without required options may be written as its name alone."""
+    schema = deepcopy(json_schema())
+    for node in _nodes(schema):
+        if names := [name for name in map(_lone, node.get("oneOf", ())) if name and _may_be_bare(node, name)]:
+            node["oneOf"] = [*node["oneOf"], {"enum": names}]
+    return schema
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping inside of a schema."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _nodes(inner)
+
+
+def _lone(choice: Any) -> str | None:
+    """Give the type's name of a `{TYPE: options}`; None for anything else."""
+    required: list[str] = choice.get("required", []) if isinstance(choice, dict) else []
+    return required[0] if len(required) == 1 and list(choice.get("properties", ())) == required else None
+
+
+def _may_be_bare(node: dict[str, Any], name: str) -> bool:
+    options = next(each["properties"][name] for each in node["oneOf"] if _lone(each) == name)
+    first = next(iter(options.get("anyOf", ())), options)
+    reference = str(first.get("$ref", ""))
+    model = json_schema()["$defs"].get(reference.rpartition("/")[2])
+    return model is not None and not model.get("required")
 
 
 def at(path: Where) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from mainstay.core.paths import ConfigPath
 from mainstay.core.plugin import Settings
@@ -42,7 +42,21 @@ def _check_target(text: str) -> str:
 
 
 OriginUrl = Annotated[str, AfterValidator(check_origin)]
-OriginUrls = Annotated[list[OriginUrl], BeforeValidator(_one_or_more), AfterValidator(_distinct)]
+OriginUrls = Annotated[
+    list[OriginUrl],
+    BeforeValidator(_one_or_more),
+    AfterValidator(_distinct),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "description": "the address of a server"},
+                {"type": "array", "items": {"type": "string"}, "description": "addresses of servers"},
+            ],
+            "examples": ["http://127.0.0.1:8000"],
+        }
+    ),
+]
+"""One address, or a list of them."""
 Target = Annotated[str, AfterValidator(_check_target)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]{1,255}$")]
 
