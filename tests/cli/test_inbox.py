@@ -87,6 +87,31 @@ def test_it_can_be_searched(ids: list[str], cli: Cli, filters: list[str], found:
     assert [one["id"] for one in said.data["events"]] == [ids[n] for n in found]
 
 
+def test_a_state_may_be_called_as_the_list_calls_it(ids: list[str], cli: Cli) -> None:
+    for word, found in (("waits", ids[2]), ("dead letter", ids[1])):
+        assert [one["id"] for one in cli("inbox", "--json", "list", "--state", word).data["events"]] == [
+            found
+        ]
+
+
+def test_a_list_that_is_cut_says_so(ids: list[str], cli: Cli) -> None:
+    said = cli("inbox", "list", "--limit", "2")
+    assert (len(said.out.splitlines()), said.err) == (3, "only the newest 2; --limit N gives more\n")
+    assert cli("inbox", "list", "--limit", "3").err == ""
+    assert "'0' is not a number from 1 on" in cli("inbox", "list", "--limit", "0").err
+
+
+def test_a_source_that_is_misspelt_is_not_taken_for_an_empty_one(
+    company: Company, ids: list[str], cli: Cli
+) -> None:
+    file = company.home / "mainstay.yaml"
+    file.write_text(file.read_text() + WEBHOOKS.replace("API", "http://127.0.0.1:9"))
+    for action in ("list", "replay"):
+        said = cli("inbox", action, "--source", "bnak")
+        assert (said.code, "no source of webhooks bnak (hint: did you mean bank?)" in said.err) == (2, True)
+    assert cli("inbox", "list", "--source", "github").out == "no event\n"
+
+
 def test_a_moment_that_is_none_is_a_fault_of_usage(ids: list[str], cli: Cli) -> None:
     said = cli("inbox", "list", "--since", "yesterday")
     assert said.code == 2
@@ -132,20 +157,34 @@ def test_what_was_delivered_is_repeated_under_a_new_id(ids: list[str], cli: Cli)
     assert cli("inbox", "replay", ids[0]).out == "1 event brought again\n"
 
 
+def test_a_search_does_not_bring_one_event_several_times(ids: list[str], company: Company, cli: Cli) -> None:
+    again = cli("inbox", "replay", ids[0], "--json").data["replayed"][0]["id"]
+    dry = cli("inbox", "replay", "--text", '"n": 0', "--dry-run")
+    assert (dry.out, dry.err) == (f"would bring {again} again\n", "1 event; nothing was changed\n")
+    ending = Ending(again, "bank", 1, DELIVERED, 1e9, 0.02, 200, "200 ok")
+    company.change(lambda tx: inbox_delivery.settle(tx, [ending]))
+    dry = cli("inbox", "replay", "--text", '"n": 0', "--dry-run", "--json")
+    assert dry.data == {"would_replay": [ids[0]]}
+
+
 @pytest.mark.parametrize("arguments", [[], ["abc", "--state", "dead"]])
 def test_a_replay_says_which_events(ids: list[str], cli: Cli, arguments: list[str]) -> None:
     said = cli("inbox", "replay", *arguments)
     assert (said.code, "say which events" in said.err) == (2, True)
 
 
-def test_what_comes_in_is_told_as_it_comes(company: Company, ids: list[str], now: float) -> None:
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_what_comes_in_is_told_as_it_comes(company: Company, ids: list[str], *, json_lines: bool) -> None:
     import subprocess
 
     from tests.helpers import bare_environment, command
 
     env = bare_environment(HOME=str(company.home))
     with subprocess.Popen(
-        command("inbox", "tail", "--count", "1", "--json"), cwd=company.home, env=env, stdout=subprocess.PIPE
+        command("inbox", "tail", "--count", "1", *["--json"][: int(json_lines)]),
+        cwd=company.home,
+        env=env,
+        stdout=subprocess.PIPE,
     ) as tail:
         assert tail.stdout is not None
 
@@ -162,7 +201,12 @@ def test_what_comes_in_is_told_as_it_comes(company: Company, ids: list[str], now
                 line = tail.communicate(timeout=0.5)[0]
             except subprocess.TimeoutExpired:
                 continue
-    assert json.loads(line)["event_type"] == "came.just.now"
+    if json_lines:
+        assert json.loads(line)["event_type"] == "came.just.now"
+        return
+    _, short, source, kind, *_ = line.decode().split()
+    (event,) = company.change(lambda tx: inbox_delivery.like(tx, short))  # what is told can be shown
+    assert (source, kind, str(event["id"]).endswith(short)) == ("bank", "came.just.now", True)
 
 
 def test_what_was_missed_is_fetched(

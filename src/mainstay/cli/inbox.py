@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.output import Text
-from mainstay.cli.parser import UsageError
+from mainstay.cli.parser import UsageError, amount, closest
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, clock_time, count, latency, moment, zone_of
 from mainstay.core.amounts import format_size
-from mainstay.core.errors import MainstayError
+from mainstay.core.errors import ConfigError, MainstayError
 
 if TYPE_CHECKING:
     from mainstay.edge.delivery.replay import Replayed
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--dry-run", action="store_true", help="only say what would be done")
     tail = below.add_parser("tail", help="what comes in, as it comes")
     tail.add_argument("--source", default="", help="only of this source")
-    tail.add_argument("--count", type=int, default=0, metavar="N", help="end after so many")
+    tail.add_argument("--count", type=amount, default=0, metavar="N", help="end after so many")
     repair = below.add_parser("repair", help="ask the sender what was missed, and fetch it")
     repair.add_argument("source", metavar="SOURCE", help="the source, as under webhooks:")
     repair.add_argument(
@@ -55,13 +55,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _filters(parser: argparse.ArgumentParser, limit: int) -> None:
     parser.add_argument("--source", default="", help="only of this source")
-    parser.add_argument("--state", default="", choices=["", *STATES], metavar="STATE", help=", ".join(STATES))
+    parser.add_argument(
+        "--state", default="", type=_state, choices=[*STATES], metavar="STATE", help=", ".join(STATES)
+    )
     parser.add_argument("--type", default="", help="only of this type")
     parser.add_argument(
         "--since", default="", metavar="WHEN", help="from when on, like 2h or 2026-11-25T08:00"
     )
     parser.add_argument("--text", default="", help="only with this text in the body")
-    parser.add_argument("--limit", type=int, default=limit, metavar="N", help=f"at most so many ({limit})")
+    parser.add_argument("--limit", type=amount, default=limit, metavar="N", help=f"at most so many ({limit})")
+
+
+def _state(word: str) -> str:
+    """Give the state that a word means; those which the lists show for people are understood too."""
+    shown = {told: state for state, (_, told, _) in STATES.items()}
+    return shown.get(word, word)
 
 
 def run(ctx: Context, args: argparse.Namespace) -> int:
@@ -103,9 +111,28 @@ def _find(ctx: Context, args: argparse.Namespace) -> "list[Line]":
     since, text = getattr(args, "since", ""), getattr(args, "text", "")
     moment = moment_of(ctx, since) if since else 0.0
     limit = getattr(args, "limit", 20)
-    return ctx.look(
-        lambda tx: inbox_delivery.find(tx, **given, since=moment, part=text.encode(), limit=limit)
+    found = ctx.look(
+        lambda tx: inbox_delivery.find(tx, **given, since=moment, part=text.encode(), limit=limit + 1)
     )
+    if not found:
+        _known(ctx, given["source"])
+    if len(found) > limit:
+        ctx.out.note(f"only the newest {limit}; --limit N gives more")
+    return found[:limit]
+
+
+def _known(ctx: Context, source: str) -> None:
+    """Refuse a source that is in no file: what is misspelt would look like what never came."""
+    if not source:
+        return
+    try:
+        names = list(ctx.config(secrets=False).webhooks)
+    except ConfigError:
+        return  # told already; what came in can be looked at all the same
+    if names and source not in names:
+        guess = closest(source, names)
+        hint = f"did you mean {guess}?" if guess else f"known: {', '.join(names)}"
+        raise UsageError(f"there is no source of webhooks {source}", hint=hint)
 
 
 def _list(ctx: Context, args: argparse.Namespace) -> int:
@@ -214,19 +241,22 @@ def _tell(ctx: Context, event: "Event", attempts: list[Any]) -> None:
 
 
 def _replay(ctx: Context, args: argparse.Namespace) -> int:
+    from mainstay.edge.delivery.replay import each_once
+
     filters = any((args.source, args.state, args.type, args.since, args.text))
     if bool(args.events) == filters:
         raise UsageError(
             "say which events: by their ids or by filters, not both",
             hint="mainstay inbox replay --source bank --state dead",
         )
-    ids = [_named(ctx, one) for one in args.events] or [line.id for line in _find(ctx, args)][::-1]
+    ids = [_named(ctx, one) for one in args.events] or each_once(_find(ctx, args))
     if args.dry_run:
         if ctx.out.json:
             ctx.out.data({"would_replay": ids})
         else:
             for one in ids:
                 ctx.out.print(f"would bring {one} again")
+            ctx.out.note(f"{count(len(ids), 'event')}; nothing was changed")
         return 0
     done = [one for start in range(0, len(ids), AT_ONCE) for one in _again(ctx, ids[start : start + AT_ONCE])]
     if ctx.out.json:
@@ -270,7 +300,9 @@ async def _tail(ctx: Context, source: str, most: int) -> int:
                 else:
                     words = f"  {line.event_type or ''}  {format_size(line.size)}"
                     ctx.out.print(
-                        (clock_time(line.received_at, zone), "dim"), (f"  {line.source}", "bold"), words
+                        (f"{clock_time(line.received_at, zone)}  {line.id[-8:]}", "dim"),
+                        (f"  {line.source}", "bold"),
+                        words,
                     )
                 ctx.out.stdout.flush()
             if most and told >= most:

@@ -7,6 +7,7 @@ from typing import Any
 from mainstay.core.ids import new_id
 from mainstay.store import audit, inbox_delivery
 from mainstay.store.base import Tx
+from mainstay.store.inbox import DELIVERED
 
 AT_ONCE = 500
 """Events replayed in one write."""
@@ -18,6 +19,23 @@ class Replayed:
 
     of: str
     id: str
+
+
+def each_once(found: Sequence[inbox_delivery.Line]) -> list[str]:
+    """Give the ids to bring again of what a search found, the oldest first.
+
+    A search finds earlier repetitions too. Of an event and those that were delivered only one is brought, and none
+    of them beside one that is not delivered yet: the target would get the same event several times.
+    """
+    done = {line.replay_of or line.id for line in found if line.state != DELIVERED}
+    ids: list[str] = []
+    for line in reversed(found):
+        root = line.replay_of or line.id
+        if line.state == DELIVERED and root in done:
+            continue
+        done.add(root)
+        ids.append(line.id)
+    return ids
 
 
 def replay(tx: Tx, ids: Sequence[str], who: str, now: float, **why: Any) -> list[Replayed]:

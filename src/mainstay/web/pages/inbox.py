@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mainstay.edge.delivery.replay import replay
+from mainstay.edge.delivery.replay import each_once, replay
 from mainstay.store import inbox_delivery
 from mainstay.store.base import Tx
 from mainstay.store.inbox_delivery import Delivery, Event, Line
@@ -185,7 +185,7 @@ async def replay_many(request: Request, form: Form) -> Response:
     if form.get("all"):
         site = site_of(request)
         found = await site.store.read(lambda tx: wanted.find(tx, MOST_AT_ONCE))
-        ids = [line.id for line in found]
+        ids = each_once(found)[::-1]
     else:
         ids = [name.removeprefix(BOX) for name in form if name.startswith(BOX)]
     done = await bring_again(request, ids[::-1])  # the oldest first
