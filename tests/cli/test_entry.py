@@ -187,3 +187,18 @@ def test_the_module_is_the_command() -> None:
         timeout=60,
     )
     assert done.stdout == f"mainstay {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inbox", "list", "--sate", "dead"], "mainstay inbox list: unrecognized arguments: --sate dead"),
+        (["webhook", "send", "bank", "--typ", "x"], "mainstay webhook send: unrecognized arguments: --typ x"),
+        (["inbox", "show", "--sate"], "mainstay inbox show: "),
+    ],
+)
+def test_an_option_is_guessed_from_those_of_the_action(cli: Cli, arguments: list[str], words: str) -> None:
+    said = cli(*arguments)
+    assert (said.code, words in said.err) == (2, True)
+    guess = {"--sate": "--state", "--typ": "--type"}[next(one for one in arguments if one.startswith("--"))]
+    assert (f"did you mean {guess}?" in said.err) is (arguments[1] != "show")

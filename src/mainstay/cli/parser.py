@@ -28,6 +28,13 @@ class Parser(argparse.ArgumentParser):
         heading = re.compile(r"^(usage|[a-z ]+):", re.MULTILINE)
         return heading.sub(lambda found: out.paint((found[0], "bold")), super().format_help())
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Let the command that was meant refuse what it does not know: it alone has the options to guess from."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return given, unknown
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}", hint=self._hint(message))
 
