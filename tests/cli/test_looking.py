@@ -47,6 +47,13 @@ def test_status_does_not_call_well_what_was_never_backed_up(company: Company, cl
     assert said.out.startswith("The Shop  Every service is fine; never backed up: erp  (agent wrote ")
 
 
+def test_status_does_not_call_well_what_nobody_watches(company: Company, cli: Cli, now: float) -> None:
+    company.write("name: shop\nstate_dir: .\n")
+    company.change(scenes.alive(now))
+    said = cli("status")
+    assert (said.code, said.out.startswith("shop  No service is watched  (agent wrote ")) == (0, True)
+
+
 def test_status_says_when_what_it_knows_is_old(company: Company, cli: Cli, now: float) -> None:
     company.change(scenes.together(scenes.alive(now, age=7300), lambda tx: None))
     said = cli("status")

@@ -153,13 +153,14 @@ def _headline(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> Text:
         return "; ".join(seen.critical[:2]), "alarm"
     odd = [row["title"] for row in rows if row["state"] != "ok"]
     bare = [one.name for one in setup.databases if one.storages and one.name not in seen.backups]
+    fine = "Every service is fine" if rows else "No service is watched"
     if odd:
         return f"Nothing fails; look at {', '.join(odd[:3])}", "yellow"
     if seen.incidents:
-        return f"Every service is fine; {count(len(seen.incidents), 'incident')} open", "yellow"
+        return f"{fine}; {count(len(seen.incidents), 'incident')} open", "yellow"
     if bare:
-        return f"Every service is fine; never backed up: {', '.join(bare[:3])}", "yellow"
-    return "All is well", "green"
+        return f"{fine}; never backed up: {', '.join(bare[:3])}", "yellow"
+    return ("All is well", "green") if rows else (fine, "yellow")
 
 
 def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *, detailed: bool) -> None:
