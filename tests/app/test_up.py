@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.app.up import _read_anew, children_of
+from mainstay.app.up import _read_anew, children_of, edge_lines
 from mainstay.config import load
 
 GATEWAY = "gateway: {routes: [{origin: 'http://127.0.0.1:1'}]}\n"
@@ -39,3 +39,19 @@ def test_the_first_edge_may_come_by_a_changed_file_but_not_another_number_of_the
     assert "edge" in children_of(with_one)
     file.write_text("name: x\n" + GATEWAY + "edge: {processes: 3}\n")
     assert _read_anew(with_one) is with_one
+
+
+def test_it_says_where_the_edge_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINSTAY_HOOK", "shared-with-the-sender")
+    file = tmp_path / "mainstay.yaml"
+    file.write_text("name: shop\n")
+    assert edge_lines(load(file)) == []
+    file.write_text(
+        'name: shop\nedge: {webhooks: ":8421", gateway: "[::]:8422"}\n'
+        "webhooks: {bank: {secrets: [{secret: hook}]}}\n"
+        'gateway: {routes: [{path: /, origin: "http://127.0.0.1:9"}]}\n'
+    )
+    assert edge_lines(load(file)) == [
+        "webhooks are taken at http://127.0.0.1:8421/NAME",
+        "the gateway is at http://[::1]:8422",
+    ]

@@ -283,6 +283,41 @@ def test_the_doctor_finds_nothing_or_says_what_is_in_the_way(
     assert (lines["channel webhook"]["state"], "500" in lines["channel webhook"]["detail"]) == ("fail", True)
 
 
+EDGE = """
+name: shop
+state_dir: .
+edge: {webhooks: "127.0.0.1:PORT", gateway: "127.0.0.1:9"}
+webhooks:
+  bank: {secrets: [{secret: hook}], deliver_to: "http://127.0.0.1:9/bank"}
+  shop: {secrets: [{secret: hook}], deliver_to: "http://127.0.0.1:9/shop"}
+  kept: {secrets: [{secret: hook}]}
+gateway:
+  routes: [{path: /, origin: "http://127.0.0.1:9"}]
+"""
+
+
+def test_the_doctor_looks_at_the_edge_and_what_it_delivers(
+    company: Company, cli: Cli, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, now: float
+) -> None:
+    from mainstay.store import inbox_delivery
+
+    monkeypatch.setenv("MAINSTAY_HOOK", "shared-with-the-sender")
+    company.write(EDGE.replace("PORT", recorder.url.rpartition(":")[2]))
+    company.change(lambda tx: inbox_delivery.stand(tx, "bank", "open", now - 60, "cannot be reached"))
+    said = cli("doctor", "--json")
+    lines = {line["what"]: line for line in said.data["lines"]}
+    assert said.code == 0
+    assert lines["edge for webhooks"]["state"] == "ok"
+    assert (lines["edge's gateway"]["state"], lines["edge's gateway"]["detail"]) == (
+        "warn",
+        "nobody listens on 127.0.0.1:9",
+    )
+    assert "cannot be reached; 0 wait" in lines["target of bank"]["detail"]
+    assert lines["target of shop"]["detail"] == "0 delivered, 0 wait"
+    assert "target of kept" not in lines
+    assert "nothing fails; 3 lines to look at" in cli("doctor").out
+
+
 def test_the_doctor_names_broken_things(company: Company, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAINSTAY_ERP_DSN", "postgresql://nobody@127.0.0.1:9/none")
     (company.home / "vault").write_text("in the way")

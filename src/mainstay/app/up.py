@@ -13,6 +13,7 @@ from mainstay.app.vigil import Vigil
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
+from mainstay.core.listen import within
 from mainstay.engine.pulse import speaker
 from mainstay.engine.supervise import Supervisor, follow
 from mainstay.ports.clock import SystemClock
@@ -33,6 +34,8 @@ async def supervise(path: Path, say: Callable[[str], None]) -> None:
 async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     password = await _prepare(config)
     say(f"{config.title or config.name}: the dashboard is at {dashboard_url(config)}")
+    for line in edge_lines(config):
+        say(line)
     if password:
         say(f"log in as admin with the password {password} (shown once; mainstay password sets another)")
     clock = SystemClock()
@@ -61,6 +64,17 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
     finally:
         for task in keeping:
             task.cancel()
+
+
+def edge_lines(config: Config) -> list[str]:
+    """Say where the edge listens, if there is one."""
+    secure = config.edge.tls is not None
+    lines = []
+    if config.webhooks:
+        lines.append(f"webhooks are taken at {within(config.edge.webhooks, tls=secure)}/NAME")
+    if config.gateway is not None:
+        lines.append(f"the gateway is at {within(config.edge.gateway, tls=secure)}")
+    return lines
 
 
 def _commands(config: Config) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
-"""Find out why something does not work: configuration, secrets, journal, agent, storages, databases, channels.
+"""Find out why something does not work: configuration, secrets, journal, agent, edge, storages, databases, channels.
 
-Storages are written to and read back, databases are logged in to. Nobody is told anything without --send. Exit code 1
+Storages are written to and read back, databases are logged in to; of the targets of webhooks it says what came of the
+last attempts. Nobody is told anything without --send. Exit code 1
 when anything fails, 2 when the configuration does.
 """
 
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.examine import FAIL, OK, WARN, Line
+from mainstay.cli.output import Text
+from mainstay.cli.words import count
 from mainstay.core.errors import ConfigError, MainstayError
 
 if TYPE_CHECKING:
@@ -38,8 +41,14 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
     if ctx.out.json:
         ctx.out.data({"ok": code == 0, "lines": [line._asdict() for line in told]})
     elif code == 0:
-        ctx.out.print(("nothing is in the way", "green"))
+        ctx.out.print(_sum(sum(line.state == WARN for line in told)))
     return code
+
+
+def _sum(warned: int) -> Text:
+    if warned:
+        return f"nothing fails; {count(warned, 'line')} to look at", "yellow"
+    return "nothing is in the way", "green"
 
 
 def _examine(ctx: Context, send: bool, tell: Tell) -> int:

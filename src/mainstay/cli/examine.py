@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstay.core.amounts import format_size
 from mainstay.core.errors import MainstayError
+from mainstay.store.inbox import DEAD, QUEUED
 
 if TYPE_CHECKING:
     from mainstay.app import App
@@ -100,6 +101,15 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
     yield await examined("journal", lambda: _journal(app))
     yield await examined("clock", lambda: _clock(app))
     yield await examined("agent", lambda: _agent(app))
+    if app.config.webhooks:
+        listen = app.config.edge.webhooks
+        yield await examined("edge for webhooks", lambda: _edge("edge for webhooks", listen))
+    if app.config.gateway is not None:
+        where = app.config.edge.gateway
+        yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
+    for name, source in app.config.webhooks.items():
+        if source.deliver_to is not None:
+            yield await examined(f"target of {name}", lambda name=name: _target(app, name))  # type: ignore[misc]
     if app.config.databases:
         yield await examined("tools", lambda: _tools(app))
     for name in app.config.storage:
@@ -149,6 +159,45 @@ async def _agent(app: "App") -> str | Line:
         return f"process {node.pid} on {node.host}, heard of {ago(node.beat_at, now)}"
     detail = f"heard of {ago(max(node.beat_at for node in agents), now)}" if agents else "does not run"
     return Line(WARN, "agent", detail, "mainstay up")
+
+
+async def _edge(what: str, listen: str) -> str | Line:
+    """Look whether somebody takes connections where the edge should; whoever it is is not asked."""
+    from urllib.parse import urlsplit
+
+    from mainstay.core.listen import within
+
+    place = urlsplit(within(listen, tls=False))
+    if not place.port:
+        return f"listens on {listen}, a free port"
+    try:
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+    except OSError:
+        return Line(WARN, what, f"nobody listens on {listen}", "mainstay up; its log says why it cannot")
+    writer.close()
+    return f"listens on {listen}"
+
+
+async def _target(app: "App", name: str) -> str | Line:
+    """Tell how the delivery of a source stands. The target is not asked: it would have to act on a test."""
+    from mainstay.cli.words import ago
+    from mainstay.store import inbox_delivery
+
+    now = app.clock.now()
+    standings = await app.store.read(inbox_delivery.stats)
+    delivery = (await app.store.read(inbox_delivery.deliveries)).get(name)
+    waiting, dead = (
+        sum(one.events for one in standings if (one.source, one.state) == (name, state))
+        for state in (QUEUED, DEAD)
+    )
+    if delivery is not None and delivery.state != "closed":
+        detail = f"left alone since {ago(delivery.since or now, now)}: {delivery.detail}; {waiting} wait"
+        return Line(WARN, f"target of {name}", detail, "start it; what waits is then brought by itself")
+    told = f"{delivery.delivered if delivery else 0} delivered, {waiting} wait"
+    if dead:
+        remedy = f"mainstay inbox list --source {name} --state dead"
+        return Line(WARN, f"target of {name}", f"{told}, {dead} dead letters", remedy)
+    return told
 
 
 async def _tools(app: "App") -> str | Line:

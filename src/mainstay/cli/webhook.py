@@ -114,12 +114,9 @@ def _made(
 
 
 def _address(config: "Config", source: str) -> str:
-    from mainstay.core.listen import split
+    from mainstay.core.listen import within
 
-    host, port = split(config.edge.webhooks)
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not listened on
-    place = f"[{host}]" if ":" in host else host
-    return f"{'https' if config.edge.tls else 'http'}://{place}:{port}/{source}"
+    return f"{within(config.edge.webhooks, tls=config.edge.tls is not None)}/{source}"
 
 
 def _body(path: str) -> bytes:

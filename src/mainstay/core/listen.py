@@ -19,6 +19,14 @@ Listen = Annotated[str, AfterValidator(_check)]
 """HOST:PORT; an empty host means every address, port 0 a free one."""
 
 
+def within(listen: str, *, tls: bool) -> str:
+    """Give the URL under which this machine itself reaches such an address."""
+    host, port = split(listen)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not listened on
+    place = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{place}:{port}"
+
+
 def split(listen: str) -> tuple[str, int]:
     """Give host and port; the host is empty for every address, and has no brackets."""
     host, _, port = listen.rpartition(":")
