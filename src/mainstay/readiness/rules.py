@@ -76,9 +76,8 @@ def backups_elsewhere(setup: Setup, evidence: Evidence, now: float) -> Judgement
     fix = "storage: {offsite: {s3: {bucket: BUCKET, endpoint: https://...}}}"
     if not stored or not away:
         near = ", ".join(storage.target for storage in setup.storages)
-        return missing(
-            f"backups lie on this machine only: {near}" if near and stored else "no such storage", fix
-        )
+        nothing = "no database is backed up" if setup.storages else "no storage is configured"
+        return missing(f"backups lie on this machine only: {near}" if near and stored else nothing, fix)
     near_only = [name for name in stored if not any((name, storage) in evidence.backups for storage in away)]
     configured_away = {database.name for database in setup.databases if away & set(database.storages)}
     if set(near_only) - configured_away:
