@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,14 +19,14 @@ from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
 from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import PAUSE, Gather, Uses
-from mainstay.edge.inbox.intake import Intake
+from mainstay.edge.inbox.intake import Body, Intake
 from mainstay.edge.inbox.keep import JournalKeeper
 from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store
 from mainstay.store.inbox import Arrival, Stored
 from tests.edge.inbox.house import House, listening, sources
-from tests.edge.inbox.sender import Answer
+from tests.edge.inbox.sender import Answer, request
 from tests.helpers import aeventually
 from tests.journals import Journal, sqlite_journal
 
@@ -43,11 +46,13 @@ async def bounded(store: Store, most: int, most_bytes: int = 2**30) -> AsyncIter
     with listening() as on:
         await server.listen(on)
         made = House(intake, server, on.getsockname()[1])
-        yield made
-        for sender in made.senders:
-            sender.close()
-        await server.close()
-    await gather.close()
+        try:
+            yield made
+        finally:
+            for sender in made.senders:
+                sender.close()
+            await server.close()
+            await gather.close()
 
 
 def locked(path: Path) -> closing[sqlite3.Connection]:
@@ -106,6 +111,41 @@ async def test_what_waits_is_bounded_in_bytes_too(journal: Journal, tmp_path: Pa
             assert edge.intake.unsaved_bytes <= 2**20 + 40 * 4096
         given = [task.status for task in await asyncio.gather(*sent)]
         assert {202, 503} == set(given)
+        assert edge.intake.unsaved_bytes == 0
+
+
+async def test_strangers_whose_bodies_never_end_keep_nobody_out(store: Store) -> None:
+    """What has been coming for the longest gives way; what is proven and waits for the disk does not."""
+    async with bounded(store, 10_000, 2**20) as edge:
+        strangers = []
+        for number in range(10):
+            head = request("/bank", b"", [("Content-Length", "104001")], length=False)
+            strangers.append(asyncio.create_task(edge.sender().raw(head + b"x" * 104_000)))
+            assert await aeventually(lambda n=number: edge.intake.unsaved_bytes == (n + 1) * 104_000)  # type: ignore[misc]
+        answer = await edge.sender().send(b"y" * 50_000)
+        assert answer.status == 202
+        done = [task for task in strangers if task.done()]
+        assert [task.result().status for task in done] == [503]
+        assert done == strangers[:1]
+        assert edge.intake.unsaved_bytes == 9 * 104_000
+        for task in strangers[1:]:
+            task.cancel()
+    assert edge.intake.unsaved_bytes == 0
+
+
+async def test_a_body_in_crumbs_takes_no_more_memory_than_it_has_bytes(store: Store) -> None:
+    async with bounded(store, 10) as edge:
+        source = next(iter(edge.intake._sources.values()))
+        turn: Any = SimpleNamespace(head=SimpleNamespace(length=None))
+        body = Body(edge.intake, source, turn)
+        tracemalloc.start()
+        try:
+            for number in range(100_000):
+                body.data(number.to_bytes(3, "big"))
+            assert tracemalloc.get_traced_memory()[0] < 2 * 300_000
+        finally:
+            tracemalloc.stop()
+        body.lost()
         assert edge.intake.unsaved_bytes == 0
 
 

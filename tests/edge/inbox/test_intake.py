@@ -15,6 +15,8 @@ import pytest
 
 from mainstay.core.secret import Secret
 from mainstay.edge.inbox.settings import IntakeSettings
+from mainstay.edge.inbox.source import MASKED
+from mainstay.edge.schemes.bearer import Bearer
 from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.slack import Slack
 from mainstay.ports.clock import FakeClock
@@ -200,6 +202,16 @@ async def test_a_body_that_is_too_large_is_refused_and_not_collected(
         assert (await edge.sender().raw(head + chunk * 3)).status == 413
         assert edge.intake.unsaved_bytes == 0
     assert len(await events(journal)) == 1
+
+
+async def test_a_secret_in_any_letters_is_not_kept(journal: Journal, tmp_path: Path) -> None:
+    secret = Secret("token", "pässwörd-of-the-shop")
+    given = {"shop": IntakeSettings(scheme=Bearer(header="X-Token", prefix=""), secrets=[secret])}
+    async with house(journal.url, tmp_path, given) as edge:
+        shown = ("X-Token", secret.reveal().encode().decode("latin-1"))
+        assert (await edge.sender().send(b"{}", shown, source="shop", secret=None)).status == 202
+    (event,) = await events(journal)
+    assert ["x-token", MASKED] in event.headers
 
 
 async def test_only_its_addresses_may_send(journal: Journal, tmp_path: Path) -> None:

@@ -75,12 +75,15 @@ class Gather:
         """Whether a further event with a body of `size` bytes may be taken in now."""
         if self.trouble is not None and self._clock.monotonic() < self._closed_until:
             return False
-        return not self._ending and self.unsaved < self._most and self.bytes + size <= self._most_bytes
+        return not self._ending and self.unsaved < self._most and not self.is_full_of_bytes(size)
 
-    def reserve(self, size: int) -> bool:
-        """Count bytes that are being received (a negative size gives them back); false when there are too many."""
+    def is_full_of_bytes(self, size: int) -> bool:
+        """Whether it is for their bytes that an event of `size` has no room."""
+        return self.bytes + size > self._most_bytes
+
+    def reserve(self, size: int) -> None:
+        """Count bytes that are being received; a negative size gives them back."""
         self.bytes += size
-        return self.bytes <= self._most_bytes
 
     def put(self, arrival: Arrival, done: Done) -> None:
         """Take an event in. `done` is called from the event loop, never at once."""

@@ -47,6 +47,8 @@ class Intake:
         self.gather = gather
         self._clock = clock
         self.counts = counts
+        self.coming: dict[Body, None] = {}
+        """Bodies of which a part is here, the one that began first in front."""
         self._complained: dict[str, float] = {}
         self._sources = {f"/{name}".encode(): Source(name, settings) for name, settings in sources.items()}
 
@@ -78,7 +80,7 @@ class Intake:
             self._say(exchange, source.name, "method", 405, NOT_THIS_WAY, (*JSON, (b"allow", allowed)))
         elif head.length is not None and head.length > source.max_body:
             self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
-        elif not self.gather.has_room(head.length or 0):
+        elif not self._makes_room(head.length or 0):
             self.busy(source, exchange)
         else:
             exchange.receive(Body(self, source, exchange))
@@ -100,11 +102,23 @@ class Intake:
             self._say(exchange, source.name, "unproven", 401, NOT_PROVEN)
         elif source.malformed(request):
             self._say(exchange, source.name, "malformed", 400, NOT_JSON)
-        elif not self.gather.has_room(len(body)):
+        elif not self._makes_room(len(body)):
             self.busy(source, exchange)
         else:
             arrival = source.arrival(request, verdict, now, new_id(now))
             self.gather.put(arrival, partial(self._stored, source, exchange))
+
+    def _makes_room(self, size: int) -> bool:
+        """Whether an event of `size` bytes may be taken in, if need be in place of bodies that are being received.
+
+        Nobody has proven those yet, and the one that has taken longest is no great loss: without this a few strangers
+        with bodies that never end could fill the memory and keep everybody else out.
+        """
+        while not self.gather.has_room(size):
+            if not (self.coming and self.gather.is_full_of_bytes(size)):
+                return False
+            next(iter(self.coming)).give_way()
+        return True
 
     def _stored(self, source: Source, exchange: Exchange, stored: Stored | None) -> None:
         if stored is None:
@@ -149,52 +163,66 @@ class Intake:
         if not exchange.gone:
             exchange.respond(status, headers, body)
 
-    def reserve(self, size: int) -> bool:
-        """Count bytes that are being received (a negative size gives them back); false when there are too many."""
-        return self.gather.reserve(size)
+    def reserve(self, size: int) -> None:
+        """Count bytes that are being received; a negative size gives them back."""
+        self.gather.reserve(size)
+        if size > 0:
+            self._makes_room(0)
 
 
 class Body:
     """Collects a request's body, up to what its source may send."""
 
-    __slots__ = ("_exchange", "_intake", "_pieces", "_size", "_source")
+    __slots__ = ("_exchange", "_here", "_intake", "_size", "_source")
 
     def __init__(self, intake: Intake, source: Source, exchange: Exchange) -> None:
         self._intake = intake
         self._source = source
         self._exchange = exchange
-        self._pieces: list[bytes] | None = []
+        self._here: bytes | bytearray | None = b""
         self._size = 0
 
     def data(self, piece: bytes) -> None:
         """Take a piece; nothing more is kept once it is too large."""
-        if self._pieces is None:
+        if self._here is None:
             return
+        if not self._here:
+            self._here = piece
+            if len(piece) != self._exchange.head.length:
+                self._intake.coming[self] = None
+        else:
+            if isinstance(self._here, bytes):
+                # One block of memory: a list of pieces as small as people like to send them takes twenty times as much.
+                self._here = bytearray(self._here)
+            self._here += piece
         self._size += len(piece)
-        self._pieces.append(piece)
-        room = self._intake.reserve(len(piece))
         if self._size > self._source.max_body:
+            self._size -= len(piece)
             self._drop()
             self._intake.too_large(self._source, self._exchange)
-        elif not room:
-            self._drop()
-            self._intake.busy(self._source, self._exchange)
+        else:
+            self._intake.reserve(len(piece))
 
     def end(self) -> None:
         """The body is whole."""
-        pieces = self._pieces
-        if pieces is not None:
+        here = self._here
+        if here is not None:
             self._drop()
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            self._intake.judge(self._source, self._exchange, body)
+            self._intake.judge(self._source, self._exchange, bytes(here))
 
     def lost(self) -> None:
         """The sender has gone before its body was whole: there is no event."""
         self._drop()
 
+    def give_way(self) -> None:
+        """Make room for others: the sender is to come again."""
+        self._drop()
+        self._intake.busy(self._source, self._exchange)
+
     def _drop(self) -> None:
-        if self._pieces is not None:
-            self._pieces = None
+        if self._here is not None:
+            self._here = None
+            self._intake.coming.pop(self, None)
             self._intake.reserve(-self._size)
 
 

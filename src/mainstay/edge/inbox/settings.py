@@ -13,6 +13,8 @@ from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.networks import Network
 
 DAY = 86400.0
+LARGEST_BODY = 32 * 2**20
+"""Half of what may wait for the disk: a larger one might be told for ever to come again."""
 _ORDER = re.compile(r"all|header:[A-Za-z0-9-]{1,64}|body:[^\s.:]+(\.[^\s.:]+)*")
 
 
@@ -50,8 +52,8 @@ class IntakeSettings(Settings):
     source, `header:NAME`, or `body:PATH` for a value inside of a JSON body, such as `body:data.customer`."""
     check_json: bool = True
     """Whether a body that says it is JSON (Content-Type) and is not is refused with 400."""
-    max_body: Size = 5 * 2**20
-    """The largest body; a larger one is refused with 413."""
+    max_body: Annotated[Size, Field(le=LARGEST_BODY)] = 5 * 2**20
+    """The largest body; a larger one is refused with 413. 32 MiB at most, because bodies wait in memory for the disk."""
     url: str | None = Field(
         default=None, pattern=r"^https?://[^\s?#]+$", examples=["https://hooks.example.com/sms"]
     )

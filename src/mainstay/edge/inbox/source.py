@@ -24,7 +24,10 @@ class Source:
         self.max_body = settings.max_body
         self._scheme = settings.scheme
         self._asks = type(settings.scheme).challenge is not Scheme.challenge
-        self._secrets = [quoted(secret.reveal())[1:-1] for secret in settings.secrets]
+        values = [secret.reveal() for secret in settings.secrets]
+        # What is no ASCII comes as the bytes of UTF-8, which headers are read as something else.
+        spellings = dict.fromkeys([*values, *(value.encode().decode("latin-1") for value in values)])
+        self._secrets = [quoted(value)[1:-1] for value in spellings]
         self._ordered = settings.order_by is not None
 
     @property
