@@ -192,7 +192,7 @@ class Body:
                 self._intake.coming[self] = None
         else:
             if isinstance(self._here, bytes):
-                # One block of memory: a list of pieces as small as people like to send them takes twenty times as much.
+                # One block: a list of pieces as small as people like to send them takes twenty times as much.
                 self._here = bytearray(self._here)
             self._here += piece
         self._size += len(piece)

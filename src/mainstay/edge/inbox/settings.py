@@ -53,7 +53,7 @@ class IntakeSettings(Settings):
     check_json: bool = True
     """Whether a body that says it is JSON (Content-Type) and is not is refused with 400."""
     max_body: Annotated[Size, Field(le=LARGEST_BODY)] = 5 * 2**20
-    """The largest body; a larger one is refused with 413. 32 MiB at most, because bodies wait in memory for the disk."""
+    """The largest body; a larger one is refused with 413. At most 32 MiB: bodies wait in memory for the disk."""
     url: str | None = Field(
         default=None, pattern=r"^https?://[^\s?#]+$", examples=["https://hooks.example.com/sms"]
     )
