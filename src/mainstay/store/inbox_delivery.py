@@ -246,9 +246,9 @@ def get(tx: Tx, id: str) -> Event | None:
     return None if row is None else _event(row)
 
 
-def since(tx: Tx, source: str, at: float) -> list[Row]:
-    """Give a source's events (event_id, event_type, body) that came in since a moment."""
-    return tx.all("inbox.since", source=source, first=first_id(at))
+def since(tx: Tx, source: str, first: str, limit: int) -> list[Row]:
+    """Give a source's events (id, event_id, event_type, body) from an id on, the oldest first."""
+    return tx.all("inbox.since", source=source, first=first, limit=limit)
 
 
 def like(tx: Tx, part: str) -> list[Row]:

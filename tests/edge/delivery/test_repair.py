@@ -16,7 +16,7 @@ from mainstay.edge.delivery.repair.auto import Repairer
 from mainstay.edge.delivery.repair.github import GitHubRepair
 from mainstay.edge.delivery.repair.shopify import ShopifyRepair
 from mainstay.edge.delivery.repair.stripe import StripeRepair
-from mainstay.edge.delivery.repair.wire import RepairError, link
+from mainstay.edge.delivery.repair.wire import Page, RepairError, link
 from mainstay.edge.delivery.repair.work import Repaired, repair_gap
 from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.inbox.source import Source
@@ -133,6 +133,31 @@ async def test_stripe_gives_its_events_page_by_page(store: Store, clock: FakeClo
     assert b'\n  "id": "evt_1"' in found[0].body
     assert (await gap(store, clock, STRIPE, stripe(sender))).seen == 10
     assert len(await events(store)) == 10
+
+
+async def test_a_page_that_comes_in_many_pieces_is_read_to_its_end(
+    store: Store, clock: FakeClock, sender: Senders
+) -> None:
+    sender.page = 100
+    for number in range(100):
+        sender.paid(number, clock.now() - 3000 + number)
+        sender.stripe[0]["data"]["padding"] = "x" * 10_000
+        if number < 70:  # more than are looked through at a time
+            body = json.dumps(sender.stripe[0]).encode()
+            await came(store, clock, "it", STRIPE, Delivery("POST", "/it", "", Headers(), body, "", ""))
+    assert len((await gap(store, clock, STRIPE, stripe(sender))).added) == 30
+
+
+@pytest.mark.parametrize("document", [[{}], [1], [{"delivered_at": "soon"}], [{"delivered_at": None}], {}, 7])
+async def test_an_api_that_says_something_else_is_no_end_of_all_repairs(
+    store: Store, clock: FakeClock, sender: Senders, document: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def odd(self: object, *asked: object) -> Page:
+        return Page(document, None)
+
+    monkeypatch.setattr("mainstay.edge.delivery.repair.wire.Wire.get", odd)
+    with pytest.raises(RepairError, match=r"(?i)github gave something"):
+        await gap(store, clock, GITHUB, github(sender))
 
 
 async def test_shopify_gives_what_was_changed(store: Store, clock: FakeClock, sender: Senders) -> None:

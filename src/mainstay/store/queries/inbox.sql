@@ -156,7 +156,7 @@ SELECT * FROM inbox
 
 -- name: since
 -- What a source's events since an id are known by.
-SELECT event_id, event_type, body FROM inbox WHERE source = :source AND id >= :first ORDER BY id;
+SELECT id, event_id, event_type, body FROM inbox WHERE source = :source AND id >= :first ORDER BY id LIMIT :limit;
 
 -- name: like
 -- Events by a piece of their identifier.

@@ -71,11 +71,19 @@ class Wire:
                 async with self._session.get(
                     url, headers=headers, params=params, allow_redirects=False
                 ) as answer:
-                    return answer.status, answer.headers, await answer.content.read(MOST)
+                    return answer.status, answer.headers, await self._whole(answer)
         except TimeoutError:
             raise RepairError(f"{self._who} did not answer in time", hint="try again later") from None
         except (aiohttp.ClientError, OSError) as fault:
             raise RepairError(f"{self._who} cannot be reached: {redact(reason(fault))}") from None
+
+    async def _whole(self, answer: "aiohttp.ClientResponse") -> bytes:
+        body = bytearray()
+        async for piece in answer.content.iter_any():
+            body += piece
+            if len(body) > MOST:
+                raise RepairError(f"{self._who} answered with more than {MOST >> 20} MiB")
+        return bytes(body)
 
     def _wish(self, status: int, headers: Mapping[str, str]) -> float | None:
         """Give the seconds to wait when this is a limit."""
@@ -101,7 +109,7 @@ class Wire:
     def _read(self, body: bytes) -> Any:
         try:
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RepairError(f"{self._who} answered with something that is not JSON") from None
 
 

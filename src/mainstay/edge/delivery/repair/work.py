@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from mainstay.core.ids import new_id
+from mainstay.core.ids import first_id, new_id
 from mainstay.edge.delivery.repair.base import Kept, Pairs, Repair, Sent
-from mainstay.edge.delivery.repair.wire import Wire
+from mainstay.edge.delivery.repair.wire import RepairError, Wire
 from mainstay.edge.delivery.targets.base import Tools
 from mainstay.edge.delivery.targets.http import names
 from mainstay.edge.inbox.settings import IntakeSettings
@@ -55,9 +55,19 @@ async def repair_gap(
     dry: bool = False,
 ) -> Repaired:
     """Repair one source's gap. Raises `RepairError`; what was added until then stays."""
+    try:
+        return await _repaired(store, tools, name, settings, repair, since, dry)
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        # What a sender's API gives is looked into without asking at each step whether it is there.
+        what = f"{repair.type_name} gave something that is not understood: {type(fault).__name__}"
+        raise RepairError(what, hint="look at `repair`; what was fetched before stays") from fault
+
+
+async def _repaired(
+    store: Store, tools: Tools, name: str, settings: IntakeSettings, repair: Repair, since: float, dry: bool
+) -> Repaired:
     done = Repaired()
-    rows = await store.read(lambda tx: inbox_delivery.since(tx, name, since - OVERLAP))
-    known = repair.keys(Kept(row["event_id"], row["event_type"], row["body"]) for row in rows)
+    known = await _known(store, name, repair, since - OVERLAP)
     async with wire_to(tools, repair, repair.type_name) as wire:
         gone: dict[str, Sent] = {}
         async for sent in repair.sent(wire, since):
@@ -73,6 +83,16 @@ async def repair_gap(
             stored = await store.write(partial(inbox.put_many, arrivals=arrivals))
             done.added += [one.id for one in stored if one.new]
     return done
+
+
+async def _known(store: Store, name: str, repair: Repair, since: float) -> set[str]:
+    """Give what is in the inbox, looked through a few at a time: their bodies may be more than there is memory."""
+    known: set[str] = set()
+    first = first_id(since)
+    while rows := await store.read(partial(inbox_delivery.since, source=name, first=first, limit=AT_ONCE)):
+        known |= repair.keys(Kept(row["event_id"], row["event_type"], row["body"]) for row in rows)
+        first = rows[-1]["id"] + "0"  # sorts right behind it
+    return known
 
 
 def _arrival(name: str, settings: IntakeSettings, loaded: tuple[Pairs, bytes], now: float) -> Arrival:
