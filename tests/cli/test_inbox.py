@@ -11,7 +11,7 @@ import pytest
 
 from mainstay.store import inbox, inbox_delivery, views
 from mainstay.store.base import Tx
-from mainstay.store.inbox import DEAD, DELIVERED, QUEUED
+from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, Arrival
 from mainstay.store.inbox_delivery import Ending
 from tests.cli.conftest import Cli, Company
 from tests.edge.delivery.post import arrival
@@ -136,6 +136,23 @@ def test_an_event_is_shown_as_it_came(ids: list[str], cli: Cli) -> None:
     assert [one["status"] for one in found["tries"]] == [410]
     said = cli("inbox", "show", "zzzz")
     assert (said.code, "there is no event zzzz" in said.err) == (1, True)
+
+
+def test_what_strangers_sent_moves_nobody_s_cursor(company: Company, now: float, cli: Cli) -> None:
+    """A terminal obeys escape sequences: they rename its window, hide lines, or fill in the next command."""
+    body, value = b"\x1b]0;owned\x07\x9b2J\r\tone\ntwo", "a\x9b31mb"
+    headers = json.dumps([["x-odd", value]])
+    (one,) = company.change(lambda tx: _put(tx, arrival(now, body, headers=headers)))
+    out = cli("inbox", "show", one).out
+    assert not {char for char in out if ord(char) < 32 or 127 <= ord(char) < 160} - {"\n", "\t"}
+    assert r"\x1b]0;owned\x07" in out
+    assert r"a\x9b31mb" in out
+    assert cli("inbox", "show", one, "--json").data["headers"] == [["x-odd", value]]
+
+
+def _put(tx: Tx, one: Arrival) -> list[str]:
+    inbox.put_many(tx, [one])
+    return [one.id]
 
 
 def test_dead_letters_are_brought_again(company: Company, ids: list[str], cli: Cli) -> None:

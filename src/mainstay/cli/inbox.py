@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mainstay.cli.context import Context, run_async
-from mainstay.cli.output import Text
+from mainstay.cli.output import Text, harmless
 from mainstay.cli.parser import UsageError, amount, closest
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, clock_time, count, latency, moment, zone_of
@@ -166,7 +166,7 @@ def _row(line: "Line", now: float, zone: Any) -> list[str | Text]:
         (word, style),
         str(line.attempts or ""),
         format_size(line.size),
-        (told, "dim"),
+        (harmless(told), "dim"),
     ]
 
 
@@ -219,7 +219,7 @@ def _tell(ctx: Context, event: "Event", attempts: list[Any]) -> None:
         ("received", f"{moment(event.received_at, zone, now)} from {event.peer}"),
         ("proven by", event.secret or ""),
         ("sender's id", event.event_id or ""),
-        ("order key", event.order_key or ""),
+        ("order key", harmless(event.order_key or "")),
         ("repeats", event.replay_of or ""),
         ("same id as", event.conflict_of or ""),
         ("next try", ago(event.next_at, now) if event.state == "queued" else ""),
@@ -228,14 +228,15 @@ def _tell(ctx: Context, event: "Event", attempts: list[Any]) -> None:
     if attempts:
         out.print("")
         tries: list[list[str | Text]] = [
-            [(clock_time(one.at, zone), "dim"), latency(one.latency), one.detail] for one in attempts
+            [(clock_time(one.at, zone), "dim"), latency(one.latency), harmless(one.detail)]
+            for one in attempts
         ]
         show(out, [Column(""), Column(""), Column("", wrap=True)], tries)
     out.print("")
     for name, value in event.headers:
-        out.print("  ", (f"{name}: ", "dim"), value)
+        out.print("  ", (f"{name}: ", "dim"), harmless(value))
     out.print("")
-    out.print(event.body[:SHOWN].decode("utf-8", "replace"))
+    out.print(harmless(event.body[:SHOWN].decode("utf-8", "replace")))
     if len(event.body) > SHOWN:
         out.note(f"only the beginning of {format_size(len(event.body))}; --body writes all")
 

@@ -17,6 +17,9 @@ STYLES = {
     "title": "1;36",
 }
 
+HARMLESS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+"""Characters that a terminal obeys, and how they are shown: what strangers sent must not move anybody's cursor."""
+
 Text = tuple[str, str]
 """A text and the name of its style; an empty style is plain."""
 
@@ -88,6 +91,11 @@ def _wants(stream: TextIO, color: bool | None, environ: Mapping[str, str]) -> bo
     if environ.get("NO_COLOR"):
         return False
     return bool(environ.get("FORCE_COLOR")) or (stream.isatty() and environ.get("TERM") != "dumb")
+
+
+def harmless(text: str) -> str:
+    """Show what a terminal would obey, instead of having it obeyed; line ends and tabs stay."""
+    return text.replace("\r\n", "\n").translate(HARMLESS)
 
 
 def _styled(part: str | Text, color: bool) -> str:
