@@ -8,7 +8,7 @@ import json
 import pytest
 
 from mainstay.store import inbox_delivery, views
-from mainstay.web.bodies import MOST, Shown, difference, shown
+from mainstay.web.bodies import COMPARED, MOST, Shown, difference, shown
 from tests.web.addresses import addresses
 from tests.web.booted import Booted, Client
 from tests.web.markup import Markup
@@ -199,3 +199,20 @@ def test_what_changed_is_told_line_by_line() -> None:
         (" ", "{"), (" ", '  "a": 1,'), ("-", '  "b": 2'), ("+", '  "b": 3'), (" ", "}")
     ]  # fmt: skip
     assert difference(before, before) == []
+
+
+def test_a_body_that_goes_deep_fills_no_memory() -> None:
+    """64 KiB of brackets and numbers would be fifty megabytes of blanks."""
+    found = shown(b"[" * 800 + b"1," * 30_000 + b"1" + b"]" * 800, "application/json")
+    assert found.form == "JSON"
+    assert len(found.text) < 4 * MOST
+    assert shown(b"[" * 70 + b'{"a": 1e2, "a": [10.0]}' + b"]" * 70, "").lines[64].strip() == (
+        "[" * 6 + '{"a": 1e2, "a": [10.0]}' + "]" * 6
+    )
+
+
+def test_long_bodies_are_compared_as_far_as_is_quick() -> None:
+    one = Shown("text", tuple(map(str, range(COMPARED + 5))))
+    other = Shown("text", (*one.lines[:-1], "another"))
+    assert difference(one, one) == []
+    assert difference(one, other) == [("@", "")]

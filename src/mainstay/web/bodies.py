@@ -10,6 +10,10 @@ from urllib.parse import parse_qsl
 MOST = 64 * 1024
 """Bytes of a body that are shown, and compared."""
 HEX = 512
+DEEPEST = 64
+"""Levels of a document that are shown one inside of the other; what lies deeper stands on one line."""
+COMPARED = 2000
+"""Lines of a body that are compared; the time for it grows with their square."""
 
 
 class _Raw(str):
@@ -57,11 +61,15 @@ def shown(body: bytes, content_type: str) -> Shown:
 
 def difference(before: Shown, after: Shown) -> list[tuple[str, str]]:
     """Give (`+`, `-` or a blank, line) of what changed, with three lines around it; nothing when nothing did."""
-    found = difflib.unified_diff(before.lines, after.lines, lineterm="", n=3)
+    old, new = before.lines[:COMPARED], after.lines[:COMPARED]
+    found = difflib.unified_diff(old, new, lineterm="", n=3)
     kept = [line for line in found if not line.startswith(("---", "+++"))][
         1:
     ]  # nothing is left out before the first
-    return [("@", "") if line.startswith("@@") else (line[0], line[1:]) for line in kept]
+    told = [("@", "") if line.startswith("@@") else (line[0], line[1:]) for line in kept]
+    if before.lines[COMPARED:] != after.lines[COMPARED:]:
+        told.append(("@", ""))  # it goes on, and nobody has looked
+    return told
 
 
 def _json(body: bytes) -> Any:
@@ -75,7 +83,9 @@ def _json(body: bytes) -> Any:
 
 def _lines(value: Any, before: str = "", indent: str = "", after: str = "") -> Iterator[str]:
     inner = indent + "  "
-    if isinstance(value, _Pairs) and value:
+    if len(indent) >= 2 * DEEPEST:
+        yield f"{indent}{before}{_flat(value)}{after}"
+    elif isinstance(value, _Pairs) and value:
         yield f"{indent}{before}{{"
         for index, (key, one) in enumerate(value):
             comma = "," if index < len(value) - 1 else ""
@@ -88,6 +98,21 @@ def _lines(value: Any, before: str = "", indent: str = "", after: str = "") -> I
         yield f"{indent}]{after}"
     else:
         yield f"{indent}{before}{_plain(value)}{after}"
+
+
+def _flat(value: Any) -> str:
+    """Write on one line what lies too deep, nothing of what is too deep for Python as well."""
+    try:
+        return _on_one_line(value)
+    except RecursionError:
+        return "…"
+
+
+def _on_one_line(value: Any) -> str:
+    if isinstance(value, _Pairs):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}: {_on_one_line(one)}" for key, one in value)
+        return "{" + ", ".join(pairs) + "}"
+    return "[" + ", ".join(map(_on_one_line, value)) + "]" if isinstance(value, list) else _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -124,7 +124,7 @@ async def listing(request: Request) -> Response:
         before=before,
         states=STATES,
         box=BOX,
-        replayed=int(replayed) if replayed.isdigit() else None,
+        replayed=int(replayed) if replayed.isdecimal() and len(replayed) < 10 else None,
     )
 
 
