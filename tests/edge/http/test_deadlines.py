@@ -138,6 +138,17 @@ async def test_draining_finishes_what_is_under_way_and_closes_the_rest() -> None
         assert len(found) == 1
 
 
+async def test_draining_does_not_wait_for_who_sends_the_rest_of_a_body_that_nobody_wants() -> None:
+    async with serving(Answering(lambda exchange: exchange.respond(404))) as server, calling(server) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+        assert (await client.answer())[0] == 404
+        ending = asyncio.create_task(server.drain(3600))
+        await aeventually(lambda: server.draining)
+        client.send(b"ad all")
+        assert await client.ended() == b""
+        assert await ending
+
+
 async def test_draining_ends_when_patience_does() -> None:
     clock = FakeClock()
     found: list[Exchange] = []

@@ -40,13 +40,11 @@ class Connection(asyncio.Protocol):
         """Bytes that the client has sent."""
         self.slow = False
         """Whether the client does not take what is sent; `write` fills memory now."""
-        self._buffer = b""
-        self._busy = False
+        self._buffer = self._unsent = b""
         self._chunks: Chunks | None = None
         self._left = 0
-        self._held = self._paused = self._opened = False
+        self._busy = self._held = self._paused = self._opened = False
         self._mark = self._written = 0
-        self._unsent = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -314,8 +312,11 @@ class Connection(asyncio.Protocol):
         return whole
 
     def _renew(self, now: float) -> None:
-        """Be ready for the next request."""
+        """Be ready for the next request, if there is to be one."""
         self.turn = None
+        if self.server.draining:
+            self._leave(clean=not self._buffer)
+            return
         self.phase = HEAD
         self.deadline = now + self.server.limits.idle_timeout
 
