@@ -211,15 +211,18 @@ def hold(tx: Tx, id: str, error: str | None) -> bool:
 
 
 def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
-    """Give events (id, source, key) in a state that were received before a moment, the oldest first."""
+    """Give events (id, source, key, state) in a state that were received before a moment, the oldest first."""
     found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)
-    return [{"source": source, **row} for row in found]
+    return [{"source": source, "state": state, **row} for row in found]
 
 
 def drop(tx: Tx, events: Sequence[Row]) -> None:
-    """Remove events (id, source, key) and what they were known by: a copy that comes after that is a new event."""
+    """Remove events (id, source, key, state) and what they were known by: a copy that comes after is a new event.
+
+    One that is no longer in that state stays: somebody has had it brought again meanwhile.
+    """
+    tx.many("inbox.forget", events)
     tx.many("inbox.unsee", [event for event in events if event["key"] is not None])
-    tx.many("inbox.drop", events)
 
 
 # --- people's part -------------------------------------------------------------------------------------------------

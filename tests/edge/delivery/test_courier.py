@@ -14,8 +14,10 @@ from mainstay.core.incident import IncidentState
 from mainstay.core.secret import Secret
 from mainstay.edge.delivery.settings import DeliverySettings
 from mainstay.ports.clock import FakeClock
-from mainstay.store import inbox_delivery
+from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store
+from mainstay.store.inbox import DEAD
+from mainstay.store.inbox_delivery import Ending
 from tests.edge.delivery.post import (
     Middle,
     bodies,
@@ -287,6 +289,22 @@ async def test_a_target_that_cannot_be_used_is_told_and_the_others_go_on(
     assert bodies(recorder) == [b"goes", b"kept"]
     (incident,) = await told(store)
     assert incident.state is IncidentState.RESOLVED
+
+
+async def test_what_is_brought_again_while_it_is_being_forgotten_stays(
+    store: Store, clock: FakeClock
+) -> None:
+    (dead,) = await put(store, clock.now(), b"dead", key="id:1", window=1.0)
+    (gone,) = await put(store, clock.now(), b"gone")
+    now = clock.now()
+    endings = [Ending(one, "bank", 1, DEAD, now, 0.1, 410, "410 gone") for one in (dead, gone)]
+    await store.write(lambda tx: inbox_delivery.settle(tx, endings))
+    old = await store.read(lambda tx: inbox_delivery.old(tx, "bank", DEAD, now + 60, 10))
+    assert await store.write(lambda tx: inbox_delivery.replay(tx, dead, "other", now)) == dead
+    await store.write(lambda tx: inbox_delivery.drop(tx, old))
+    assert await states(store, [dead]) == ["queued"]
+    assert await store.read(lambda tx: inbox_delivery.get(tx, gone)) is None
+    assert await store.read(lambda tx: inbox.known(tx, "bank", "1")) == dead
 
 
 async def test_old_events_are_forgotten_and_what_waits_never(

@@ -181,7 +181,12 @@ SELECT id, key FROM inbox WHERE source = :source AND id < :before AND state = :s
 
 -- name: unsee
 -- What an event was known by goes with it.
-DELETE FROM inbox_seen WHERE source = :source AND key = :key AND event = :id;
+DELETE FROM inbox_seen WHERE source = :source AND key = :key AND event = :id
+   AND NOT EXISTS (SELECT 1 FROM inbox WHERE id = :id);
+
+-- name: forget
+-- One event that is done with, with its attempts.
+DELETE FROM inbox WHERE id = :id AND state = :state;
 
 -- name: drop
 -- One event, with its attempts.
