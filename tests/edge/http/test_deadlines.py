@@ -139,7 +139,10 @@ async def test_draining_finishes_what_is_under_way_and_closes_the_rest() -> None
 
 
 async def test_draining_does_not_wait_for_who_sends_the_rest_of_a_body_that_nobody_wants() -> None:
-    async with serving(Answering(lambda exchange: exchange.respond(404))) as server, calling(server) as client:
+    async with (
+        serving(Answering(lambda exchange: exchange.respond(404))) as server,
+        calling(server) as client,
+    ):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
         assert (await client.answer())[0] == 404
         ending = asyncio.create_task(server.drain(3600))
