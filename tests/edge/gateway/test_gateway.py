@@ -275,6 +275,16 @@ async def test_an_origin_can_tell_what_came_through_the_gateway(
     assert not told["genuine"](SECRET, "POST", "/v1/x?y=1", {}, WALL)
 
 
+async def test_a_route_for_some_methods_hands_on_no_other_by_a_header(read: Read, tmp_path: Path) -> None:
+    data = {"routes": [{"path": "/read", "methods": ["GET"]}, {"path": "/all"}]}
+    async with house(read(data), tmp_path) as ours:
+        narrow, wide = await ours.verdict(path="/read"), await ours.verdict(path="/all")
+        assert isinstance(narrow, Admit)
+        assert isinstance(wide, Admit)
+    assert b"x-http-method-override" in narrow.drop
+    assert wide.drop == frozenset()
+
+
 async def test_nothing_is_signed_without_a_key(read: Read, recorder: Recorder, tmp_path: Path) -> None:
     async with house(read({"routes": [{}]}), tmp_path) as ours:
         found = await ours.verdict()

@@ -10,6 +10,7 @@ from typing import TypeVar
 from mainstay.edge.gateway import answers
 from mainstay.edge.gateway.auth import Authenticator, Found, TooMany
 from mainstay.edge.gateway.fields import Fields, retry_after
+from mainstay.edge.gateway.hygiene import OVERRIDES
 from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.edge.gateway.limits import Limiter, Taken, Want
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter
@@ -67,6 +68,7 @@ class Gate:
         self._fields = Fields(settings.fields)
         self._signer = Signer(settings.sign) if settings.sign else None
         self._drop = _NOBODY if settings.auth.forward else self._credentials()
+        self._drop_too = self._drop | OVERRIDES
 
     def _credentials(self) -> frozenset[bytes]:
         key = self.settings.auth.keys
@@ -212,7 +214,8 @@ class Gate:
             onward = [*onward, (b"x-request-id", request_id)]
         if route.cors is not None:
             back += route.cors.headers(case.origin)
-        return Admit(route.settings, onward, back, seat.subject, seat.plan, self._drop)
+        drop = self._drop_too if route.methods else self._drop
+        return Admit(route.settings, onward, back, seat.subject, seat.plan, drop)
 
     def _limited(self, case: Case, seat: Seat | None, wants: list[Want], taken: Taken) -> Deny:
         """Refuse what is over a limit. It has not been counted."""

@@ -36,6 +36,9 @@ ONLY_OURS = HOP_BY_HOP | {
 }
 """Names that are dropped whole; the last ones make some frameworks take another path than the one that was judged."""
 
+OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Names that make some frameworks take another method than the one that a route with `methods` was chosen by."""
+
 _VALUE = re.compile(rb"[\x21-\x7e]{1,256}")
 
 

@@ -76,7 +76,7 @@ class RouteSettings(OriginSettings):
     """Hosts that it is for: `api.example.com`, `*.example.com`; every one when left out."""
     methods: list[Method] = []
     """Methods that it is for; every one when left out. `GET` includes `HEAD`. Others are answered 405, unless another
-    route with the same path is for them."""
+    route with the same path is for them. `X-HTTP-Method-Override` and its like are not handed on then."""
     auth: Literal["required", "optional", "none"] | None = None
     """Whether a request has to say who asks: `required` (the default as soon as `auth:` names a way to), `optional`
     (a bad credential is still refused), `none`."""
