@@ -94,7 +94,8 @@ async def test_a_copy_of_what_the_journal_has_is_dropped_on_the_way(
     async with house(journal.url, tmp_path) as edge:
         first = await send(edge, "a")
         postgres.kill()
-        assert (await send(edge, "a")).status == 202  # nobody can know it yet
+        # Nobody can know the copy without the journal, unless a last process of the server still answers.
+        assert (await send(edge, "a")).status in (200, 202)
         last = await send(edge, "b")
         postgres.start()
         assert [event.id for event in await in_journal(journal, 2)] == [first.id, last.id]
