@@ -94,16 +94,17 @@ class FaultProxy:
                 client, _ = listener.accept()
             except OSError:
                 return
-            self.connections += 1
             try:
                 server = socket.create_connection((LOOPBACK, self.target_port))
             except OSError:
                 Link(client, client).cut()
                 client.close()
+                self.connections += 1
                 continue
             link = Link(client, server)
             with self._lock:
                 self._links.add(link)
+                self.connections += 1  # from here on a fault reaches it
             pipes = [
                 threading.Thread(target=self._pump, args=(link, client, server), daemon=True),
                 threading.Thread(target=self._pump, args=(link, server, client), daemon=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -160,6 +161,9 @@ class Engine:
             self.process.wait(deadline)
         except subprocess.TimeoutExpired:
             self.kill()
+        # A worker may not notice that its master has gone while it was starting.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def started(make: Callable[[], Engine], ready: Callable[[], object]) -> Engine:
