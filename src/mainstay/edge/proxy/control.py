@@ -38,6 +38,7 @@ async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
         server.close()
         for task in list(calls):
             task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
         path.unlink(missing_ok=True)
 
 
@@ -60,11 +61,16 @@ def _bound(path: Path) -> socket.socket:
 
 
 async def _serve(plane: Plane, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError, ValueError):  # gone, or a line that is too long
+    try:
         while line := await reader.readline():
             writer.write(json.dumps(await _answer(plane, line)).encode() + b"\n")
             await writer.drain()
-    writer.close()
+    except (ConnectionError, ValueError):
+        pass  # gone, or a line that is too long
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def _answer(plane: Plane, line: bytes) -> dict[str, Any]:
