@@ -15,6 +15,7 @@ from mainstay.checks.faults import bounded, split_address
 from mainstay.checks.wire import Address, BadAnswer, Request, Response, address_of, exchange
 from mainstay.core.check import Answer, Check, Place
 from mainstay.core.errors import MainstayError
+from mainstay.core.headers import check_headers
 from mainstay.core.secret import Secret
 from mainstay.core.units import Duration, Size, format_duration, format_size
 
@@ -33,15 +34,6 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise ValueError("keep the login out of the URL: headers: {authorization: {secret: NAME}}")
     return text
-
-
-def _headers(headers: dict[str, str | Secret]) -> dict[str, str | Secret]:
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ValueError(f"{name!r} is not the name of a header")
-        if isinstance(value, str) and re.search(r"[\r\n\0]", value):
-            raise ValueError(f"the header {name} has a line break in it")
-    return headers
 
 
 def _connect_to(text: str) -> str:
@@ -98,7 +90,7 @@ class HttpCheck(Check, type="http", shorthand="url"):
     """Where to ask."""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     """How to ask."""
-    headers: Annotated[dict[str, str | Secret], AfterValidator(_headers)] = {}
+    headers: Annotated[dict[str, str | Secret], AfterValidator(check_headers)] = {}
     """Headers to send, e.g. `{authorization: {secret: api_header}}`. Secret ones, Authorization and Cookie are not
     sent on when a redirect leads to another host."""
     body: str | Secret | None = None
@@ -195,7 +187,7 @@ class HttpCheck(Check, type="http", shorthand="url"):
     def _revealed(self) -> dict[str, str]:
         headers = {n: v.reveal() if isinstance(v, Secret) else v for n, v in self.headers.items()}
         try:
-            _headers(dict(headers))
+            check_headers(dict(headers))
         except ValueError as fault:
             raise MainstayError(str(fault), hint="look at the secret: it must be one line") from None
         return headers

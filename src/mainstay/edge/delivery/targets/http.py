@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import hmac
 import io
-import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, Field
 
 from mainstay.core.check import ResolveError
 from mainstay.core.errors import MainstayError
+from mainstay.core.headers import check_headers
 from mainstay.core.secret import Secret, SecretUrl, redact
 from mainstay.core.units import Duration, format_duration
 from mainstay.edge.delivery.parcel import End, Outcome, Parcel
@@ -49,15 +49,6 @@ PRIVATE = ("authorization", "cookie", "proxy-*", "x-forwarded-*", "mainstay-*")
 BUSY = (429, 503)
 
 
-def _header_names(headers: dict[str, str | Secret]) -> dict[str, str | Secret]:
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ValueError(f"{name!r} is not the name of a header")
-        if isinstance(value, str) and re.search(r"[\r\n\0]", value):
-            raise ValueError(f"the header {name} has a line break in it")
-    return headers
-
-
 def _address(url: SecretUrl) -> SecretUrl:
     if url.resolved and urlsplit(url.reveal()).scheme not in ("http", "https"):
         raise ValueError("a target's address begins with http:// or https://")
@@ -80,7 +71,7 @@ class HttpTarget(Target, type="http", shorthand="url"):
     secret: Secret | None = None
     """Signs what is posted (Standard Webhooks: webhook-id, webhook-timestamp, webhook-signature): `whsec_` and base64,
     or any other text. When left out, the sender's own signature is handed on and nothing is signed."""
-    headers: Annotated[dict[str, str | Secret], AfterValidator(_header_names)] = {}
+    headers: Annotated[dict[str, str | Secret], AfterValidator(check_headers)] = {}
     """Further headers, such as a bearer token."""
     forward: list[str] = ["*"]
     """Which of the sender's headers are handed on, `*` stands for any text: `[x-github-*]`. Content-Type always is;
