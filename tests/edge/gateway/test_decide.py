@@ -20,6 +20,7 @@ from tests.edge.door import Answering, calling, serving
 from tests.edge.gateway.conftest import WALL, Held, Read
 from tests.edge.gateway.test_vectors import gate
 from tests.edge.gateway.vectors import load
+from tests.edge.problems import problem
 
 POLICY, _ = load()
 ROOMY = Limits(head=HeadLimits(head=32768, headers=100, uri=8192, body=10_000))
@@ -128,8 +129,7 @@ async def test_only_configured_proxies_may_ask(read: Read, held: Held) -> None:
     holder = Holder(gate(read(POLICY), held[0]))
     path, headers = TOLD["nginx"]
     async with endpoint(holder, peers=["10.0.0.0/8"]) as server:
-        status, _, _ = await put(server, path, *headers)
-        assert status == 403
+        assert problem(*await put(server, path, *headers))["error"] == "not_a_proxy"
         status, _, _ = await put(server, path, *headers, "X-Forwarded-For: 10.0.0.1")
         assert status == 403
     assert holder.asked == []
@@ -159,8 +159,7 @@ async def test_half_a_question_is_none(
 ) -> None:
     holder = Holder(gate(read(POLICY), held[0]))
     async with endpoint(holder) as server:
-        status, _, _ = await put(server, path, *headers)
-        assert status == 400
+        assert problem(*await put(server, path, *headers))["error"] == "not_a_question"
         status, _, _ = await put(server, "/decided", *headers)
         assert status == 418
     assert holder.asked == []

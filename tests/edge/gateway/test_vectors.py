@@ -18,6 +18,7 @@ from mainstay.ports.clock import FakeClock
 from tests.edge.gateway.conftest import WALL, Held, Read
 from tests.edge.gateway.minting import Mint
 from tests.edge.gateway.vectors import Vector, load
+from tests.edge.problems import problem
 
 POLICY, VECTORS = load()
 
@@ -58,6 +59,8 @@ def test_the_verdict(vector: Vector, settings: GatewaySettings, held: Held, mint
     else:
         assert (found.status, vector.why or found.why) == (vector.answer, found.why)
         back = dict(found.headers)
+        if found.status >= 400:
+            assert problem(found.status, back, found.body)["error"] == found.why
     _compare(vector.back, back)
     assert back[b"x-request-id"] == b"r1"
     assert b"ratelimit" in back or found.subject is None

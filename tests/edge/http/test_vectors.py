@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.door import Client, Ledger, calling, serving
+from tests.edge.problems import problem
 
 FILE = Path(__file__).parent.parent / "vectors" / "requests.toml"
 REPEATED = re.compile(r"\{(.*?)\*(\d+)\}", re.DOTALL)
@@ -61,6 +62,9 @@ async def judge(vector: Vector, ledger: Ledger, client: Client) -> None:
     method = vector.send.split()[0] if vector.send.startswith(b"HEAD") else b"GET"
     answers = [await client.answer(method) for _ in vector.statuses]
     assert [status for status, _, _ in answers] == vector.statuses
+    for status, headers, body in answers:
+        if status >= 400 and method != b"HEAD":
+            assert "request_id" not in problem(status, headers, body)
     assert ledger.seen == vector.seen
     if vector.open:
         client.send(PROBE)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.edge.problems import problem
+
 SECRET = "the-secret-of-the-bank"
 OLD = "what-it-was-before"
 
@@ -87,7 +89,11 @@ class Sender:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection") == "close":
             self.close()
-        return Answer(int(head[0].split()[1]), headers, body)
+        answer = Answer(int(head[0].split()[1]), headers, body)
+        if answer.status >= 400:
+            raw = {name.encode(): value.encode() for name, value in headers.items()}
+            problem(answer.status, raw, body)
+        return answer
 
     def close(self) -> None:
         if self._writer is not None:

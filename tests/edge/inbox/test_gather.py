@@ -95,7 +95,7 @@ async def test_when_the_writer_stands_still_the_rest_is_told_to_come_again(
             assert await aeventually(lambda: len(answered(sent)) == 150)
             assert answered(sent) == [503] * 150
             refused = next(task.result() for task in sent if task.done())
-            assert (refused.headers["retry-after"], refused.json["status"]) == ("5", "refused")
+            assert (refused.headers["retry-after"], refused.json["error"]) == ("5", "busy")
         given = [task.status for task in await asyncio.gather(*sent)]
         assert sorted(given) == [202] * 50 + [503] * 150
         kept = await store.read(lambda tx: inbox_delivery.find(tx, limit=1000))

@@ -144,7 +144,7 @@ async def test_what_is_not_proven_is_refused(
     edge: House, journal: Journal, signed: list[tuple[str, str]]
 ) -> None:
     answer = await edge.sender().raw(request("/bank", b"{}", signed))
-    assert answer.status == 401
+    assert (answer.status, answer.json["error"]) == (401, "unproven")
     assert SECRET.encode() not in answer.body
     assert await events(journal) == []
 

@@ -21,6 +21,7 @@ from mainstay.edge.gateway.rewriting import CannotRewrite, Rewrite
 from mainstay.edge.gateway.settings import DecideSettings, RouteSettings
 from mainstay.edge.gateway.signature import NAME as SIGNATURE
 from mainstay.edge.http.exchange import Exchange, Handler, Head, Header
+from mainstay.edge.http.problem import named, refuse
 from mainstay.ports.clock import Clock
 
 IDENTITY = (b"x-user-id", b"x-user-plan", b"x-request-id", SIGNATURE)
@@ -75,13 +76,13 @@ class Decider:
     def accept(self, exchange: Exchange) -> None:
         """Answer a question. It is believed only from the configured proxies, whoever else asks is answered 403."""
         if not self._believes(exchange.via):
-            exchange.respond(403, [(b"content-type", b"text/plain")], b"this address may not ask\n")
+            refuse(exchange, 403, "not_a_proxy", "this address may not ask")
             return
         name, _, rest = exchange.head.path[len(self._prefix) :].partition(b"/")
         dialect = DIALECTS.get(name.decode("latin-1"))
         ask = None if dialect is None else self._ask(exchange, dialect, b"/" + rest)
         if dialect is None or ask is None:
-            exchange.respond(400, [(b"content-type", b"text/plain")], b"not a question of a known proxy\n")
+            refuse(exchange, 400, "not_a_question", "this is not a question of a known proxy")
             return
         found = self._policy.decide(ask, self._clock.monotonic(), self._clock.now())
         if isinstance(found, Pending):
@@ -180,9 +181,10 @@ class Decider:
 
 def _other_spelling(ask: Ask) -> Deny:
     """Refuse a path that fits its route only when it is unescaped: nobody knows how to put another one in its place."""
-    refused = answers.refusal(400, "spelling", "the path of this route must be spelt as it is")
+    refused = answers.refusal(400, "path_spelling", "the path of this route must be spelt as it is")
     if ask.request_id:
         refused.headers.append((b"x-request-id", ask.request_id))
+        refused.body = named(refused.body, ask.request_id)
     return refused
 
 

@@ -20,6 +20,7 @@ from mainstay.edge.gateway.seats import Place, Seat, Seats
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.gateway.signature import Signer
 from mainstay.edge.http.exchange import Header
+from mainstay.edge.http.problem import named
 from mainstay.ports.clock import Clock
 
 T = TypeVar("T")
@@ -246,6 +247,7 @@ class Gate:
     def _finished(case: Case, answer: Deny) -> Deny:
         if case.ask.request_id:
             answer.headers.append((b"x-request-id", case.ask.request_id))
+            answer.body = named(answer.body, case.ask.request_id)
         if case.route is not None and case.route.cors is not None and answer.why != "preflight":
             answer.headers += case.route.cors.headers(case.origin)
         return answer

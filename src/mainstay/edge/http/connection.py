@@ -354,8 +354,7 @@ class Connection(asyncio.Protocol):
     def _broken(self) -> None:
         turn = self.turn
         if turn is not None and turn.state is WAITING:
-            turn.keep = False
-            turn.respond(500, (), b"")
+            self.server.broken(turn)
         else:
             self.abort()
 

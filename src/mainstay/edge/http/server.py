@@ -13,6 +13,7 @@ from mainstay.edge.http.connection import Connection
 from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.head import Refused
 from mainstay.edge.http.limits import Limits
+from mainstay.edge.http.problem import HEADERS, problem, refuse
 from mainstay.edge.http.trust import Trust
 from mainstay.edge.http.turn import ENDED, Turn, first_line
 from mainstay.ports.clock import Clock
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 TICK = 1.0
 """Seconds at most between two looks at the deadlines; also how old a Date may be."""
 BACKLOG = 4096
+ERRORS = {
+    408: "too_slow", 413: "too_large", 414: "target_too_long", 417: "expectation", 431: "head_too_long",
+    501: "unknown_method", 503: "too_many_connections", 505: "unknown_version",
+}  # fmt: skip
+"""The words for what is refused before anybody is asked; anything else is `malformed`."""
 
 
 class Observer(Protocol):
@@ -217,16 +223,15 @@ class Server:
 
     def refusal(self, refusal: Refused) -> bytes:
         """Give the whole answer to somebody who is sent away."""
-        body = refusal.why.encode() + b"\n"
+        body = problem(refusal.status, ERRORS.get(refusal.status, "malformed"), refusal.why)
+        lines = b"".join(b"%b: %b\r\n" % header for header in HEADERS)
         retry = b"Retry-After: 1\r\n" if refusal.status == 503 else b""
-        return (
-            b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b"
-            % (
-                self.lead(refusal.status),
-                len(body),
-                retry,
-                body,
-            )
+        return b"%b%bContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
+            self.lead(refusal.status),
+            lines,
+            len(body),
+            retry,
+            body,
         )
 
     def ended(self, turn: Turn, cut: bool = False) -> float:
@@ -235,6 +240,11 @@ class Server:
         now = self.clock.monotonic()
         self._observer.ended(turn, now - turn.began, cut)
         return now
+
+    def broken(self, turn: Turn) -> None:
+        """Answer in the place of a handler that cannot."""
+        turn.keep = False
+        refuse(turn, 500, "internal", "this is a fault of the server, which has noted it")
 
     def refused(self, connection: Connection, refusal: Refused) -> None:
         """Somebody was sent away."""

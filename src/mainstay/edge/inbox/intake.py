@@ -6,6 +6,7 @@ from functools import partial
 
 from mainstay.core.ids import new_id
 from mainstay.edge.http.exchange import Exchange, Head, Header
+from mainstay.edge.http.problem import HEADERS, problem
 from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import Gather
 from mainstay.edge.inbox.settings import IntakeSettings
@@ -21,21 +22,17 @@ RETRY_AFTER = b"5"
 """Seconds after which a sender may come again when nothing can be kept now."""
 COMPLAIN_EVERY = 10.0
 """Seconds between two lines of the log about forgeries of one source."""
-BUSY: tuple[Header, ...] = (*JSON, (b"retry-after", RETRY_AFTER))
-
-
-def said(error: str) -> bytes:
-    """Give the body of a refusal."""
-    return f'{{"status":"refused","error":"{error}"}}\n'.encode()
-
-
-NOWHERE = said("there is no such source")
-NOT_FROM_HERE = said("requests are not let in from this address")
-NOT_THIS_WAY = said("send events with POST")
-TOO_LARGE = said("the body is too large")
-NOT_PROVEN = said("the signature is missing or wrong")
-NOT_JSON = said("the body is not JSON")
-NOT_NOW = said("nothing can be kept at the moment")
+REFUSALS = {
+    "unknown": (404, "there is no such source"),
+    "address": (403, "requests are not let in from this address"),
+    "method": (405, "send events with POST"),
+    "too_large": (413, "the body is too large"),
+    "handshake": (403, "the signature is missing or wrong"),
+    "unproven": (401, "the signature is missing or wrong"),
+    "malformed": (400, "the body is not JSON"),
+    "busy": (503, "nothing can be kept at the moment"),
+}
+"""What is said with each outcome that is no success."""
 
 
 class Intake:
@@ -72,14 +69,13 @@ class Intake:
         head = exchange.head
         source = self._sources.get(head.path)
         if source is None:
-            self._say(exchange, "", "unknown", 404, NOWHERE)
+            self._refuse(exchange, "", "unknown")
         elif not source.lets_in(exchange.peer):
-            self._say(exchange, source.name, "address", 403, NOT_FROM_HERE)
+            self._refuse(exchange, source.name, "address")
         elif head.method not in source.methods:
-            allowed = b", ".join(source.methods)
-            self._say(exchange, source.name, "method", 405, NOT_THIS_WAY, (*JSON, (b"allow", allowed)))
+            self._refuse(exchange, source.name, "method", (b"allow", b", ".join(source.methods)))
         elif head.length is not None and head.length > source.max_body:
-            self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
+            self.too_large(source, exchange)
         elif not self._makes_room(head.length or 0):
             self.busy(source, exchange)
         else:
@@ -94,14 +90,14 @@ class Intake:
             self._reply(exchange, source, reply)
             return
         if request.method != "POST":
-            self._say(exchange, source.name, "handshake", 403, NOT_PROVEN)
+            self._refuse(exchange, source.name, "handshake")
             return
         verdict = source.verify(request, now)
         if isinstance(verdict, Refused):
             self._complain(source, exchange.peer, verdict.why, now)
-            self._say(exchange, source.name, "unproven", 401, NOT_PROVEN)
+            self._refuse(exchange, source.name, "unproven")
         elif source.malformed(request):
-            self._say(exchange, source.name, "malformed", 400, NOT_JSON)
+            self._refuse(exchange, source.name, "malformed")
         elif not self._makes_room(len(body)):
             self.busy(source, exchange)
         else:
@@ -143,12 +139,16 @@ class Intake:
             log.warning("a webhook for %s from %s is refused: %s", source.name, peer, why)
 
     def too_large(self, source: Source, exchange: Exchange) -> None:
-        """Say so of a body whose length was not known before."""
-        self._say(exchange, source.name, "too_large", 413, TOO_LARGE)
+        """Say so, also of a body whose length was not known before."""
+        self._refuse(exchange, source.name, "too_large")
 
     def busy(self, source: Source, exchange: Exchange) -> None:
         """Say that the sender is to come again."""
-        self._say(exchange, source.name, "busy", 503, NOT_NOW, BUSY)
+        self._refuse(exchange, source.name, "busy", (b"retry-after", RETRY_AFTER))
+
+    def _refuse(self, exchange: Exchange, source: str, outcome: str, *headers: Header) -> None:
+        status, detail = REFUSALS[outcome]
+        self._say(exchange, source, outcome, status, problem(status, outcome, detail), (*HEADERS, *headers))
 
     def _say(
         self,

@@ -1,9 +1,9 @@
-"""Answers of the gateway's own when an origin gives none: JSON, for programs and people, with the request's id."""
+"""Answers of the gateway's own when an origin gives none."""
 
-import json
 from dataclasses import dataclass
 
 from mainstay.edge.http.exchange import Exchange, Header
+from mainstay.edge.http.problem import HEADERS, named, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,7 @@ CONNECTING = {"refused": REFUSED, "timeout": CONNECT_TIMEOUT}
 
 def tell(exchange: Exchange, fault: Fault, request_id: bytes, further: list[Header]) -> None:
     """Answer with a fault; `further` are the headers that every answer to this request has (limits, CORS, id)."""
-    said = {"error": fault.code, "message": fault.text, "request_id": request_id.decode("ascii")}
-    headers: list[Header] = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"no-store"),
-        *further,
-    ]
+    headers: list[Header] = [*HEADERS, *further]
     if fault.retry_after:
         headers.append((b"retry-after", b"%d" % fault.retry_after))
-    exchange.respond(fault.status, headers, json.dumps(said).encode() + b"\n")
+    exchange.respond(fault.status, headers, named(problem(fault.status, fault.code, fault.text), request_id))
