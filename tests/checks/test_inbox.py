@@ -12,7 +12,7 @@ from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.ports.place import LocalPlace
 from mainstay.ports.resolver import Resolver
 from mainstay.store import inbox_delivery
-from mainstay.store.inbox import DEAD
+from mainstay.store.inbox import DEAD, KEPT
 from mainstay.store.inbox_delivery import Ending
 from tests.edge.delivery.post import put
 from tests.journals import sqlite_journal
@@ -42,6 +42,16 @@ async def test_the_age_of_the_oldest_is_judged(
         assert (answer.facts["waiting"], answer.facts["dead"]) == (2, 1)
         assert (await InboxCheck(source="shop").probe(place)).detail == "every webhook is delivered"
         assert (await InboxCheck().probe(place)).verdict is verdict
+
+
+async def test_what_is_brought_to_nobody_does_not_wait(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with sqlite_journal(tmp_path).opened(clock) as store:
+        await put(store, clock.now(), b"one", b"two", state=KEPT)
+        clock.step(1e6)
+        answer = await InboxCheck().probe(LocalPlace(clock, Resolver(clock), journal=store.read))
+    assert (answer.verdict, answer.detail) == (Verdict.OK, "none waits; 2 are kept, to be brought to nobody")
+    assert answer.facts == {"waiting": 0, "dead": 0, "kept": 2, "age": 0.0}
 
 
 async def test_without_a_journal_nothing_is_known() -> None:

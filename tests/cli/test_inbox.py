@@ -11,7 +11,7 @@ import pytest
 
 from mainstay.store import inbox, inbox_delivery, views
 from mainstay.store.base import Tx
-from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, Arrival
+from mainstay.store.inbox import DEAD, DELIVERED, KEPT, QUEUED, Arrival
 from mainstay.store.inbox_delivery import Ending
 from tests.cli.conftest import Cli, Company
 from tests.edge.delivery.post import arrival
@@ -21,6 +21,9 @@ BODY = b'{"n": %d, "caf\\u00e9": 1e2}\n'
 WEBHOOKS = """
 webhooks:
   bank:
+    secrets: [{secret: hook}]
+    deliver_to: http://127.0.0.1:9/hook
+  partner:
     secrets: [{secret: hook}]
   github:
     scheme: github
@@ -57,6 +60,8 @@ def seeded(now: float) -> Callable[[Tx], list[str]]:
 
 @pytest.fixture
 def ids(company: Company, now: float) -> list[str]:
+    file = company.home / "mainstay.yaml"
+    file.write_text(file.read_text() + WEBHOOKS.replace("API", "http://127.0.0.1:9"))
     found: list[str] = company.change(seeded(now))
     return found
 
@@ -75,7 +80,7 @@ def test_the_newest_come_first(ids: list[str], cli: Cli) -> None:
     ("filters", "found"),
     [
         (["--state", "dead"], [1]),
-        (["--source", "nobody"], []),
+        (["--source", "partner"], []),
         (["--type", "payment.made", "--limit", "1"], [2]),
         (["--text", '"n": 0'], [0]),
         (["--since", "1m"], []),
@@ -104,8 +109,6 @@ def test_a_list_that_is_cut_says_so(ids: list[str], cli: Cli) -> None:
 def test_a_source_that_is_misspelt_is_not_taken_for_an_empty_one(
     company: Company, ids: list[str], cli: Cli
 ) -> None:
-    file = company.home / "mainstay.yaml"
-    file.write_text(file.read_text() + WEBHOOKS.replace("API", "http://127.0.0.1:9"))
     for action in ("list", "replay"):
         said = cli("inbox", action, "--source", "bnak")
         assert (said.code, "no source of webhooks bnak (hint: did you mean bank?)" in said.err) == (2, True)
@@ -182,6 +185,23 @@ def test_a_search_does_not_bring_one_event_several_times(ids: list[str], company
     company.change(lambda tx: inbox_delivery.settle(tx, [ending]))
     dry = cli("inbox", "replay", "--text", '"n": 0', "--dry-run", "--json")
     assert dry.data == {"would_replay": [ids[0]]}
+
+
+def test_what_nobody_takes_is_kept_and_not_brought(
+    company: Company, ids: list[str], now: float, cli: Cli
+) -> None:
+    (kept,) = company.change(lambda tx: _put(tx, arrival(now, b"{}", source="partner", state=KEPT)))
+    (line,) = cli("inbox", "list", "--state", "kept", "--json").data["events"]
+    assert (line["id"], line["state"]) == (kept, "kept")
+    assert "kept, " + kept in cli("inbox", "show", kept).out
+    said = cli("inbox", "replay", kept)
+    assert (said.code, "nobody takes the events of partner (hint: say who does" in said.err) == (1, True)
+    said = cli("inbox", "replay", "--since", "1d")
+    assert (said.code, "nobody takes the events of partner" in said.err) == (0, True)
+    assert "brought again" in said.out
+    webhooks = {row["source"]: row for row in cli("status", "--json").data["webhooks"]}
+    assert (webhooks["partner"]["kept"], webhooks["partner"]["waiting"]) == (1, 0)
+    assert "1 kept" in cli("status").out
 
 
 @pytest.mark.parametrize("arguments", [[], ["abc", "--state", "dead"]])

@@ -12,7 +12,7 @@ import pytest
 from mainstay.core.ids import first_id
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store, Tx
-from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, Arrival, Stored, key_of
+from mainstay.store.inbox import DEAD, DELIVERED, KEPT, QUEUED, Arrival, Stored, key_of
 from mainstay.store.inbox_delivery import Delivery, Ending, Event
 from tests.journals import Journal
 
@@ -66,6 +66,28 @@ async def test_a_copy_within_the_window_is_not_kept(store: Store) -> None:
     assert await put(store, arrival("d", event_id="1", received_at=160.0)) == [Stored("d")]
     assert await put(store, arrival("e", event_id="1", received_at=161.0)) == [Stored("d", new=False)]
     assert await held(store) == ["a", "c", "d"]
+
+
+async def test_what_nobody_takes_is_counted_apart_and_is_not_due(store: Store) -> None:
+    await put(store, arrival("a", state=KEPT), arrival("b", b"other"), arrival("c", b"third", state=KEPT))
+    stands = {one.state: (one.events, one.waits) for one in await store.read(inbox_delivery.stats)}
+    assert stands == {KEPT: (2, False), QUEUED: (1, True)}
+    assert [one.id for one in await store.read(lambda tx: inbox_delivery.due(tx, "bank", 1e9, 10))] == ["b"]
+    assert await store.write(lambda tx: inbox_delivery.keep_only(tx, "bank")) == 1
+    assert await store.read(lambda tx: inbox_delivery.due(tx, "bank", 1e9, 10)) == []
+    assert await store.read(lambda tx: inbox_delivery.source_of(tx, "a")) == "bank"
+    assert await store.read(lambda tx: inbox_delivery.source_of(tx, "z")) is None
+
+
+async def test_what_was_taken_late_bears_witness(store: Store) -> None:
+    await put(store, arrival("a"), arrival("b", b"other"))
+    once = [Ending("a", "bank", 1, DELIVERED, 110.0, 0.1, 200, "ok")]
+    await store.write(lambda tx: inbox_delivery.settle(tx, once))
+    assert await store.read(inbox_delivery.saved_at) is None
+    for attempt, (state, at) in enumerate(((QUEUED, 120.0), (DELIVERED, 130.0)), 1):
+        ending = Ending("b", "bank", attempt, state, at, 0.1, 500, "", next_at=125.0)
+        await store.write(lambda tx, ending=ending: inbox_delivery.settle(tx, [ending]))  # type: ignore[misc]
+    assert await store.read(inbox_delivery.saved_at) == 130.0
 
 
 async def test_a_clock_that_was_far_ahead_makes_no_event_a_copy(store: Store) -> None:

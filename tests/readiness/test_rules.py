@@ -58,9 +58,15 @@ GOOD = Evidence(
     accepted_critical={"pager": NOW - 2 * DAY},
     done={"journal_backup": NOW - HOUR},
     deliveries={"bank": Delivery("bank", delivered=1200, delivered_at=NOW - HOUR)},
+    arrived={"bank": NOW - HOUR},
+    saved_at=NOW - DAY,
     hosts=("a", "b"),
     accounts=1,
 )
+
+
+CONDITIONAL = ("webhooks",)
+"""Rows that are there only where something of their kind is configured."""
 
 
 def judged(row: str, setup: Setup = FULL, evidence: Evidence = GOOD) -> Finding:
@@ -76,6 +82,7 @@ def but(evidence: Evidence = GOOD, **changes: Any) -> Evidence:
 def test_a_company_with_evidence_for_everything() -> None:
     found = {finding.rule: finding.standing for finding in assess(FULL, GOOD, NOW)}
     proven = {"backups", "health_checks", "process_queued_jobs", "critical_alerts", "alerts", "healing"}
+    proven.add("webhooks")
     running = {
         "backups_elsewhere",
         "certificates",
@@ -239,6 +246,11 @@ def test_nothing_at_all() -> None:
             CONFIGURED,
             "its last run failed",
         ),
+        ("webhooks", FULL, GOOD, PROVEN, "was not taken at first was brought later"),
+        ("webhooks", FULL, but(saved_at=NOW - 40 * DAY), RUNNING, "1 source; the newest proven webhook"),
+        ("webhooks", FULL, but(dead={"bank": 2}), RUNNING, "dead letters of bank"),
+        ("webhooks", FULL, but(arrived={}, deliveries={}), CONFIGURED, "no webhook has come yet"),
+        ("webhooks", FULL._replace(sources=(), kept=("bank",)), but(saved_at=None), RUNNING, "1 source"),
         (
             "cleanup_temp_files",
             FULL._replace(jobs={"cleanup_temp_files": "command"}),
@@ -258,8 +270,14 @@ def test_a_note_makes_a_missing_row_configured_and_never_more(row: str) -> None:
     bare = Setup("x", "x", journal="postgresql")
     finding = judged(row, bare._replace(covered={row: "certbot timer on web1"}), Evidence())
     assert finding.standing is CONFIGURED
-    if judged(row, bare, Evidence()).standing is MISSING:
+    if row in CONDITIONAL or judged(row, bare, Evidence()).standing is MISSING:
         assert finding.evidence == "covered elsewhere: certbot timer on web1"
+
+
+@pytest.mark.parametrize("row", CONDITIONAL)
+def test_a_row_that_does_not_concern_the_setup_is_left_out(row: str) -> None:
+    assert row not in {finding.rule for finding in assess(Setup("x", "x"), GOOD, NOW)}
+    assert row in {finding.rule for finding in assess(FULL, GOOD, NOW)}
 
 
 @pytest.mark.parametrize("row", sorted(RULES))

@@ -42,10 +42,10 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
 
 
 def _source(name: str, settings: WebhookSettings) -> SourcePlan:
-    target = settings.deliver_to.place() if settings.deliver_to else "kept, not delivered"
-    return SourcePlan(
-        name, redact(target), settings.scheme.type_name, tuple(secret.name for secret in settings.secrets)
-    )
+    brought = settings.deliver_to is not None
+    target = settings.deliver_to.place() if settings.deliver_to else "nobody"
+    secrets = tuple(secret.name for secret in settings.secrets)
+    return SourcePlan(name, redact(target), settings.scheme.type_name, secrets, brought, settings.keep)
 
 
 def _services(config: Config) -> tuple[ServicePlan, ...]:

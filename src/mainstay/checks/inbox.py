@@ -6,14 +6,15 @@ from mainstay.core.check import Answer, Check, Place
 from mainstay.core.errors import JournalError
 from mainstay.core.units import Duration, format_duration
 from mainstay.store import inbox_delivery
-from mainstay.store.inbox import DEAD
+from mainstay.store.inbox import DEAD, KEPT
 from mainstay.store.inbox_delivery import Standing
 
 
 class InboxCheck(Check, type="inbox", shorthand="source"):
-    """Looks how long the oldest webhook waits that is not delivered. Facts: `waiting`, `age` in seconds, `dead`.
+    """Looks how long the oldest webhook waits that is not delivered. Facts: `waiting`, `age` in seconds, `dead`,
+    `kept`.
 
-    Dead letters are not waiting: they have an incident of their own.
+    Dead letters are not waiting: they have an incident of their own. Neither is what nobody is to be brought.
     """
 
     cured_by_restart: ClassVar[bool] = False
@@ -36,14 +37,16 @@ class InboxCheck(Check, type="inbox", shorthand="source"):
         return self._judge(mine, place.now())
 
     def _judge(self, stands: list[Standing], now: float) -> Answer:
-        waiting = [one for one in stands if one.state != DEAD]
+        waiting = [one for one in stands if one.waits]
         facts = {
             "waiting": sum(one.events for one in waiting),
             "dead": sum(one.events for one in stands if one.state == DEAD),
+            "kept": sum(one.events for one in stands if one.state == KEPT),
             "age": max((max(0.0, now - one.oldest_at) for one in waiting), default=0.0),
         }
         if not waiting:
-            return Answer.ok("every webhook is delivered", **facts)
+            kept = f"none waits; {facts['kept']} are kept, to be brought to nobody"
+            return Answer.ok(kept if facts["kept"] else "every webhook is delivered", **facts)
         oldest = format_duration(facts["age"])
         detail = f"{facts['waiting']} waiting, the oldest for {oldest}"
         if facts["age"] > self.fail:

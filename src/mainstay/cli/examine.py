@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstay.core.amounts import format_size
 from mainstay.core.errors import MainstayError
-from mainstay.store.inbox import DEAD, QUEUED
+from mainstay.store.inbox import DEAD, KEPT, QUEUED
 
 if TYPE_CHECKING:
     from mainstay.app import App
@@ -108,8 +108,8 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
         where = app.config.edge.gateway
         yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
     for name, source in app.config.webhooks.items():
-        if source.deliver_to is not None:
-            yield await examined(f"target of {name}", lambda name=name: _target(app, name))  # type: ignore[misc]
+        look = _target if source.deliver_to is not None else _kept
+        yield await examined(f"target of {name}", lambda look=look, name=name: look(app, name))  # type: ignore[misc]
     if app.config.databases:
         yield await examined("tools", lambda: _tools(app))
     for name in app.config.storage:
@@ -198,6 +198,16 @@ async def _target(app: "App", name: str) -> str | Line:
         remedy = f"mainstay inbox list --source {name} --state dead"
         return Line(WARN, f"target of {name}", f"{told}, {dead} dead letters", remedy)
     return told
+
+
+async def _kept(app: "App", name: str) -> str:
+    """Tell what is kept of a source that nobody takes."""
+    from mainstay.core.units import format_duration
+    from mainstay.store import inbox_delivery
+
+    standings = await app.store.read(inbox_delivery.stats)
+    kept = sum(one.events for one in standings if (one.source, one.state) == (name, KEPT))
+    return f"nobody (no deliver_to): {kept} kept, each for {format_duration(app.config.webhooks[name].keep)}"
 
 
 async def _tools(app: "App") -> str | Line:

@@ -22,6 +22,7 @@ STATES = {
     "held": ("▲", "held", "yellow"),
     "delivered": ("●", "delivered", "green"),
     "dead": ("✖", "dead letter", "red"),
+    "kept": ("▪", "kept", ""),
 }
 SHOWN = 64 * 1024
 """Bytes of a body that are printed; `--json` and `--body` give all."""
@@ -251,6 +252,7 @@ def _replay(ctx: Context, args: argparse.Namespace) -> int:
             hint="mainstay inbox replay --source bank --state dead",
         )
     ids = [_named(ctx, one) for one in args.events] or each_once(_find(ctx, args))
+    ids = _brought(ctx, ids)
     if args.dry_run:
         if ctx.out.json:
             ctx.out.data({"would_replay": ids})
@@ -267,12 +269,28 @@ def _replay(ctx: Context, args: argparse.Namespace) -> int:
     return 0 if done else 1
 
 
+def _brought(ctx: Context, ids: list[str]) -> list[str]:
+    """Leave out, and say so, what nobody takes: brought again it would wait for ever."""
+    from mainstay.store import inbox_delivery
+
+    takers = ctx.outline().setup.sources
+    sources = ctx.look(lambda tx: {one: inbox_delivery.source_of(tx, one) for one in ids})
+    left = sorted({source for source in sources.values() if source and source not in takers})
+    if left:
+        what = f"nobody takes the events of {', '.join(left)}"
+        hint = f"say who does: webhooks.{left[0]}.deliver_to"
+        if len([one for one in ids if sources[one] in takers]) == 0:
+            raise MainstayError(what, hint=hint)
+        ctx.out.note(f"{what}; {hint}")
+    return [one for one in ids if sources[one] in takers]
+
+
 def _again(ctx: Context, ids: list[str]) -> "list[Replayed]":
     from mainstay.cli.people import who
     from mainstay.edge.delivery.replay import replay
 
-    now, person = ctx.clock.now(), who()
-    return ctx.change(lambda tx: replay(tx, ids, person, now))
+    now, person, takers = ctx.clock.now(), who(), ctx.outline().setup.sources
+    return ctx.change(lambda tx: replay(tx, ids, person, now, takers))
 
 
 async def _tail(ctx: Context, source: str, most: int) -> int:

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from mainstay.cli.context import Context
 from mainstay.cli.marks import mark, worst
 from mainstay.cli.output import Output, Text
+from mainstay.cli.status_edge import print_sources, sources
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, count, latency, moment, span, zone_of
 from mainstay.readiness.setup import ServiceFacts, Setup
-from mainstay.store import meta, status, views
+from mainstay.store import inbox_delivery, meta, status, views
 from mainstay.store.base import Row, Tx
+from mainstay.store.inbox_delivery import Delivery, Standing
 
 STALE = 60.0
 """Seconds after its last beat that the agent is taken for gone."""
@@ -33,6 +35,8 @@ class Seen(NamedTuple):
     p95: dict[str, float]
     silences: list[Row]
     healing_off: str | None
+    inbox: list[Standing]
+    deliveries: dict[str, Delivery]
 
     @property
     def wrote_at(self) -> float | None:
@@ -92,6 +96,8 @@ def look(tx: Tx, now: float) -> Seen:
         p95=status.p95(tx, now - HOUR),
         silences=status.silences(tx, now),
         healing_off=meta.get(tx, meta.HEALING_OFF),
+        inbox=inbox_delivery.stats(tx),
+        deliveries=inbox_delivery.deliveries(tx),
     )
 
 
@@ -182,6 +188,7 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
         out.print(("  no service is configured", "dim"))
     _incidents(out, seen)
     _backups(out, setup, seen)
+    print_sources(out, sources(setup, seen.inbox, seen.deliveries), seen.now)
 
 
 def _switched_off(out: Output, timezone: str, seen: Seen) -> None:
@@ -275,4 +282,5 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
             }
             for database in setup.databases
         ],
+        "webhooks": sources(setup, seen.inbox, seen.deliveries),
     }

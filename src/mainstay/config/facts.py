@@ -47,6 +47,7 @@ def setup(config: "Config") -> Setup:
         journal="sqlite" if config.journal is None or _is_sqlite(config) else "postgresql",
         listen=config.web.listen,
         sources=tuple(name for name, source in config.webhooks.items() if source.deliver_to is not None),
+        kept=tuple(name for name, source in config.webhooks.items() if source.deliver_to is None),
         covered=dict(config.readiness.covered),
         proof_age=config.readiness.proof_age,
     )

@@ -11,8 +11,9 @@ from mainstay.readiness.setup import Setup
 
 
 def assess(setup: Setup, evidence: Evidence, now: float) -> list[Finding]:
-    """Judge every row, the most important first, within a priority the worst first. `now` is seconds since 1970."""
-    findings = [_finding(row, _judge(row, setup, evidence, now)) for row in MATRIX.values()]
+    """Judge every row that concerns this setup: the most important first, of these the worst. `now` is in seconds."""
+    judged = [(row, _judge(row, setup, evidence, now)) for row in MATRIX.values()]
+    findings = [_finding(row, judgement) for row, judgement in judged if judgement is not None]
     order = list(Standing)
     return sorted(findings, key=lambda finding: (finding.priority, order.index(finding.standing)))
 
@@ -31,10 +32,12 @@ def ready(findings: Sequence[Finding]) -> bool:
     )
 
 
-def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement:
+def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
     judge = RULES.get(row.name)
     found = judge(setup, evidence, now) if judge else by_job(row.name, setup, evidence, now, row.today)
     note = setup.covered.get(row.name)
+    if found is None:
+        return configured(f"covered elsewhere: {note}") if note else None
     if found.standing is Standing.MISSING and note:
         return configured(f"covered elsewhere: {note}")
     if found.standing is Standing.MISSING and not judge:

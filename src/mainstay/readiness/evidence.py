@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainstay.store import inbox_delivery
+from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Row, Tx
-from mainstay.store.inbox import QUEUED
+from mainstay.store.inbox import DEAD, QUEUED
 from mainstay.store.inbox_delivery import Delivery
 
 ALIVE = 300.0
@@ -31,6 +31,12 @@ class Evidence:
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     waiting: Mapping[str, float] = field(default_factory=dict)
     """Since when the oldest webhook of a source waits."""
+    dead: Mapping[str, int] = field(default_factory=dict)
+    """How many dead letters a source has."""
+    arrived: Mapping[str, float] = field(default_factory=dict)
+    """When a secret of a source last proved a webhook."""
+    saved_at: float | None = None
+    """When a target last took a webhook that it had not taken before."""
     hosts: tuple[str, ...] = ()
     accounts: int = 0
 
@@ -42,6 +48,7 @@ class Evidence:
 def gather(tx: Tx, now: float) -> Evidence:
     """Read everything that rules judge; for `Store.read`."""
     accepted = tx.all("readiness.accepted")
+    webhooks = inbox_delivery.stats(tx)
     return Evidence(
         proofs=_times(tx.all("readiness.latest_proofs"), "database"),
         verdicts={row["database"]: row for row in tx.all("readiness.latest_verdicts")},
@@ -55,7 +62,10 @@ def gather(tx: Tx, now: float) -> Evidence:
         done=_times(tx.all("readiness.done"), "job"),
         failed={row["job"]: row for row in tx.all("readiness.failed")},
         deliveries=inbox_delivery.deliveries(tx),
-        waiting={one.source: one.oldest_at for one in inbox_delivery.stats(tx) if one.state == QUEUED},
+        waiting={one.source: one.oldest_at for one in webhooks if one.state == QUEUED},
+        dead={one.source: one.events for one in webhooks if one.state == DEAD},
+        arrived=_arrived(inbox.uses(tx)),
+        saved_at=inbox_delivery.saved_at(tx),
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )
@@ -63,6 +73,13 @@ def gather(tx: Tx, now: float) -> Evidence:
 
 def _times(rows: list[Row], key: str, at: str = "at") -> dict[str, float]:
     return {row[key]: float(row[at]) for row in rows if row[at] is not None}
+
+
+def _arrived(uses: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    newest: dict[str, float] = {}
+    for (source, _), at in uses.items():
+        newest[source] = max(at, newest.get(source, at))
+    return newest
 
 
 def _count(row: Mapping[str, Any] | None) -> int:

@@ -86,6 +86,13 @@ _ROWS = (
         "run the application's own worker",
     ),
     Row(
+        "webhooks",
+        P1,
+        "Webhooks outlive an outage of whoever takes them",
+        "payments and orders are lost while something restarts",
+        "let the sender come again, and compare with its own list",
+    ),
+    Row(
         "optimize_database",
         P1,
         "Databases are kept in shape",

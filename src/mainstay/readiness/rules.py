@@ -7,7 +7,8 @@ from mainstay.readiness.evidence import Evidence
 from mainstay.readiness.judgement import Judgement, configured, missing, proven, running
 from mainstay.readiness.setup import CheckFacts, Setup
 
-Rule = Callable[[Setup, Evidence, float], Judgement]
+Rule = Callable[[Setup, Evidence, float], Judgement | None]
+"""Judges a row; None when it does not concern this setup."""
 
 RULES: dict[str, Rule] = {}
 
@@ -240,6 +241,27 @@ def process_queued_jobs(setup: Setup, evidence: Evidence, now: float) -> Judgeme
     if now - max(times) <= LATELY:
         return proven(delivered, max(times))
     return running(delivered, max(times))
+
+
+@rule("webhooks")
+def webhooks(setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
+    """Proven when a target took, within the month, a webhook that it had not taken before; no row without a source."""
+    sources = (*setup.sources, *setup.kept)
+    if not sources:
+        return None
+    times = [evidence.arrived[name] for name in sources if name in evidence.arrived]
+    times += [
+        one.delivered_at for name, one in evidence.deliveries.items() if name in sources and one.delivered_at
+    ]
+    if not times:
+        return configured("no webhook has come yet", f"mainstay webhook send {sources[0]}")
+    dead = [name for name in sources if evidence.dead.get(name)]
+    if dead:
+        fix = f"mainstay inbox list --source {dead[0]} --state dead"
+        return running(f"dead letters of {_list(dead)}", max(times), fix)
+    if evidence.saved_at is not None and now - evidence.saved_at <= LATELY:
+        return proven("a webhook that was not taken at first was brought later", evidence.saved_at)
+    return running(f"{_count(sources, 'source')}; the newest proven webhook", max(times))
 
 
 @rule("journal_backup")

@@ -60,6 +60,8 @@ class Setup(NamedTuple):
     listen: str = ""
     sources: tuple[str, ...] = ()
     """Sources of webhooks that are delivered somewhere."""
+    kept: tuple[str, ...] = ()
+    """Sources of webhooks that are kept only."""
     covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
 

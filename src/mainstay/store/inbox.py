@@ -11,7 +11,8 @@ from mainstay.store.base import Row, Tx
 
 TOPIC = "inbox"
 
-QUEUED, HELD, DELIVERED, DEAD = "queued", "held", "delivered", "dead"
+QUEUED, HELD, DELIVERED, DEAD, KEPT = "queued", "held", "delivered", "dead", "kept"
+"""What may be said of an event; `kept` is one of a source that is brought to nobody."""
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Arrival:
     """What it is known by among the events of its source, see `key_of`; None when each one is new."""
     window: float = 0.0
     """For how many seconds another one with the same key is the same event."""
+    state: str = QUEUED
+    """`kept` when nobody is to be brought it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def _row(arrival: Arrival) -> dict[str, Any]:
         "key": arrival.key,
         "digest": arrival.digest,
         "conflict_of": None,
+        "state": arrival.state,
         "window": arrival.window,
     }
 

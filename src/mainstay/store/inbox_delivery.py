@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from mainstay.core.ids import first_id
 from mainstay.store.base import Row, Tx
-from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, TOPIC
+from mainstay.store.inbox import DEAD, DELIVERED, KEPT, QUEUED, TOPIC
 
 NEWS = "deliveries"
 """The topic that is signalled when attempts were made."""
@@ -108,13 +108,18 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many events of a source are in a state (queued, held or dead), since when, and when the next is due."""
+    """How many events of a source are in a state (queued, held, dead or kept), since when, and when one is next due."""
 
     source: str
     state: str
     events: int
     oldest_at: float
     next_at: float | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether these are still to be brought to somebody."""
+        return self.state not in (DEAD, KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +215,14 @@ def hold(tx: Tx, id: str, error: str | None) -> bool:
     return bool(held)
 
 
+def keep_only(tx: Tx, source: str) -> int:
+    """Nobody takes this source's events any more: what waits is kept until a replay. Gives how many."""
+    kept = tx.run("inbox.keep_only", source=source)
+    if kept:
+        tx.signal(TOPIC)
+    return kept
+
+
 def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
     """Give events (id, source, key, state) in a state that were received before a moment, the oldest first."""
     found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)
@@ -299,8 +312,20 @@ def replays(tx: Tx, id: str) -> list[Row]:
 
 
 def stats(tx: Tx) -> list[Standing]:
-    """Give how many events are queued, held and dead, by source."""
+    """Give how many events are queued, held, dead and kept, by source."""
     return [Standing(**row) for row in tx.all("inbox.stats")]
+
+
+def source_of(tx: Tx, id: str) -> str | None:
+    """Give the source that an event is of; None when there is no such event."""
+    row = tx.one("inbox.source_of", id=id)
+    return None if row is None else row["source"]
+
+
+def saved_at(tx: Tx) -> float | None:
+    """Give when a target last took an event that it had not taken before."""
+    row = tx.one("inbox.saved")
+    return None if row is None else row["at"]
 
 
 def deliveries(tx: Tx) -> dict[str, Delivery]:

@@ -31,7 +31,7 @@ def routes(v1: str) -> list[BaseRoute]:
 async def events(request: Request) -> Response:
     """Webhooks from the newest back, without their bodies.
 
-    `?source=NAME&state=queued|held|delivered|dead&type=TYPE&q=TEXT&limit=N&before=ID`.
+    `?source=NAME&state=queued|held|delivered|dead|kept&type=TYPE&q=TEXT&limit=N&before=ID`.
     """
     wanted = pages.Wanted.of(request.query_params)
     before, limit = request.query_params.get("before", ""), _limit(request, 50)
@@ -40,7 +40,7 @@ async def events(request: Request) -> Response:
 
 
 async def sources(request: Request) -> Response:
-    """Every source of webhooks: what waits and since when, what is dead, what was delivered, how its target stands."""
+    """Every source of webhooks: what waits and since when, what is dead, kept or delivered, how its target is."""
     site = site_of(request)
     found = await site.store.read(lambda tx: pages.lines(tx, site.plan))
     return JSONResponse({"sources": [source(line) for line in found]})
@@ -55,6 +55,7 @@ def source(line: pages.SourceLine) -> dict[str, Any]:
         "waiting": line.waiting,
         "oldest_at": line.oldest_at,
         "dead": line.dead,
+        "kept": line.kept,
         "delivered": line.delivery.delivered,
         "delivered_at": line.delivery.delivered_at,
         "target_state": line.delivery.state,
@@ -90,7 +91,8 @@ async def replay_one(request: Request, form: Form) -> Response:
     """Bring a webhook again; answers 202 with the id under which that happens (a new one if it had been delivered)."""
     done = await pages.bring_again(request, [request.path_params["id"]])
     if not done:
-        return problem(404, "there is no such event", "GET /api/v1/inbox lists them")
+        what, hint = pages.NOT_BROUGHT
+        return problem(404, what, f"{hint} GET /api/v1/inbox lists events.")
     return JSONResponse({"id": done[0]}, 202)
 
 

@@ -105,6 +105,7 @@ METRICS = (
         ("source",),
     ),
     Described("mainstay_inbox_dead", "Dead letters of a source.", ("source",)),
+    Described("mainstay_inbox_kept", "Webhooks of a source that are brought to nobody.", ("source",)),
     Described(
         "mainstay_inbox_delivered",
         "Webhooks of a source that its target has taken since the journal began.",
@@ -236,6 +237,7 @@ def _inbox(seen: Snapshot) -> Iterator[Sample]:
         yield "mainstay_inbox_waiting", label, line.waiting
         yield "mainstay_inbox_oldest_age_seconds", label, waits
         yield "mainstay_inbox_dead", label, line.dead
+        yield "mainstay_inbox_kept", label, line.kept
         yield "mainstay_inbox_delivered", label, line.delivery.delivered
         yield "mainstay_inbox_retried", label, line.delivery.retried
         yield "mainstay_inbox_target_up", label, float(not line.open)

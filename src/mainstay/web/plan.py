@@ -70,6 +70,9 @@ class SourcePlan:
     target: str
     scheme: str = ""
     secrets: tuple[str, ...] = ()
+    brought: bool = True
+    """Whether anybody takes its events; else they are kept for `keep` seconds."""
+    keep: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

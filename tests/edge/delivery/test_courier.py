@@ -16,7 +16,7 @@ from mainstay.edge.delivery.settings import DeliverySettings
 from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store
-from mainstay.store.inbox import DEAD
+from mainstay.store.inbox import DEAD, KEPT
 from mainstay.store.inbox_delivery import Ending
 from tests.edge.delivery.post import (
     Middle,
@@ -32,6 +32,8 @@ from tests.edge.delivery.post import (
 from tests.helpers import aeventually
 from tests.journals import Journal
 from tests.servers.recorder import Recorder
+
+DAY = 86400.0
 
 
 async def test_what_waited_and_what_comes_is_delivered(
@@ -71,14 +73,44 @@ async def test_what_comes_in_is_picked_up_without_waiting(journal: Journal, reco
 async def test_a_source_without_a_target_keeps_its_events(
     store: Store, clock: FakeClock, recorder: Recorder
 ) -> None:
-    (one,) = await put(store, clock.now(), b"kept", source="later")
-    async with delivering(store, clock, {"later": DeliverySettings(), "bank": to(recorder)}):
+    (one,) = await put(store, clock.now(), b"kept", source="later", state=KEPT)
+    settings = {"later": DeliverySettings(keep=3 * DAY), "bank": to(recorder)}
+    async with delivering(store, clock, settings):
         await passing(clock, 100)
-    assert await states(store, [one]) == ["queued"]
-    assert recorder.requests == []
+    assert await states(store, [one]) == ["kept"]
     async with delivering(store, clock, {"later": to(recorder)}):
+        await passing(clock, 100)
+        assert recorder.requests == []  # nobody wants to be surprised by what came before
+        now = clock.now()
+        assert await store.write(lambda tx: inbox_delivery.replay(tx, one, "other", now)) == one
         await clock.advance(1)
     assert bodies(recorder) == [b"kept"]
+    (old,) = await put(store, clock.now(), b"old", source="later", state=KEPT)
+    clock.step(3 * DAY + 1)
+    (young,) = await put(store, clock.now(), b"young", source="later", state=KEPT)
+    async with delivering(store, clock, settings):
+        await clock.advance(1)
+        found = await store.read(lambda tx: inbox_delivery.find(tx, source="later", state=KEPT))
+        assert [line.id for line in found] == [young]
+        assert await store.read(lambda tx: inbox_delivery.get(tx, old)) is None
+
+
+async def test_what_waits_for_a_target_that_was_removed_is_kept_and_its_trouble_ends(
+    store: Store, clock: FakeClock, recorder: Recorder
+) -> None:
+    recorder.answer(503, b"no")
+    ids = await put(store, clock.now(), b"one", b"two")
+    settings = to(recorder, breaker={"failures": 1}, retry={"delays": [1] * 100})
+    async with delivering(store, clock, {"bank": settings}):
+        await passing(clock, 200)
+        assert [one.key for one in await told(store)] == ["target:bank"]
+    async with delivering(store, clock, {"bank": DeliverySettings()}):
+        await passing(clock, 2)
+    assert await states(store, ids) == ["kept", "kept"]
+    assert [one.state for one in await told(store)] == [IncidentState.RESOLVED]
+    assert (await store.read(inbox_delivery.deliveries))["bank"].state == "closed"
+    (stands,) = await store.read(inbox_delivery.stats)
+    assert (stands.state, stands.events, stands.waits) == ("kept", 2, False)
 
 
 async def test_it_is_tried_on_the_schedule_and_is_then_a_dead_letter(
@@ -311,9 +343,10 @@ async def test_old_events_are_forgotten_and_what_waits_never(
     store: Store, clock: FakeClock, recorder: Recorder
 ) -> None:
     recorder.answer(410, times=1)
+    recorder.answer(503, path="/away")
     dead = await put(store, clock.now(), b"dead")
-    waits = await put(store, clock.now(), b"waits", source="nowhere")
-    settings = {"bank": to(recorder, keep="10m"), "nowhere": DeliverySettings(keep=1.0)}
+    waits = await put(store, clock.now(), b"waits", source="away")
+    settings = {"bank": to(recorder, keep="10m"), "away": to(recorder, "/away", keep="1s")}
     async with delivering(store, clock, settings):
         done = await put(store, clock.now(), b"done")
         await passing(clock, 590)

@@ -19,6 +19,7 @@ from mainstay.edge.inbox.source import MASKED
 from mainstay.edge.schemes.bearer import Bearer
 from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.slack import Slack
+from mainstay.edge.webhooks import WebhookSettings
 from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox
 from mainstay.store.inbox_delivery import Event
@@ -65,6 +66,18 @@ async def events(journal: Journal) -> list[Event]:
     """Everything that was kept, the first one first."""
     async with journal.opened() as store:
         return await store.read(everything)
+
+
+async def test_what_nobody_takes_is_kept_from_the_start(journal: Journal, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"scheme": BY_ID, "secrets": SECRETS}
+    taken = WebhookSettings.model_validate({**given, "deliver_to": "http://127.0.0.1:9/"})
+    async with house(journal.url, tmp_path, {"kept": WebhookSettings(**given), "taken": taken}) as edge:
+        for source in ("kept", "taken"):
+            assert (await edge.sender().send(b"{}", source=source)).status == 202
+    assert sorted((one.source, one.state) for one in await events(journal)) == [
+        ("kept", "kept"),
+        ("taken", "queued"),
+    ]
 
 
 async def test_an_event_is_queued_and_its_id_names_it(edge: House, journal: Journal) -> None:

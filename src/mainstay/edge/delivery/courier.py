@@ -23,7 +23,7 @@ from mainstay.edge.delivery.targets.base import Tools
 from mainstay.engine.patience import patiently, rest
 from mainstay.store import inbox_delivery
 from mainstay.store.base import Store, Tx
-from mainstay.store.inbox import DEAD, DELIVERED, TOPIC
+from mainstay.store.inbox import DEAD, DELIVERED, KEPT, TOPIC
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Courier:
 
     async def _open(self, stack: AsyncExitStack, name: str, settings: DeliverySettings) -> None:
         if settings.deliver_to is None:
+            await patiently(self._store, self._clock, partial(self._nobody, name=name))
             return
         try:
             deliver = await stack.enter_async_context(
@@ -105,6 +106,14 @@ class Courier:
             stood = stands.get(lane.name)
             if stood is not None and stood.state == State.OPEN and stood.since is not None:
                 lane.resume(self._clock.monotonic() - max(0.0, self._clock.now() - stood.since))
+
+    def _nobody(self, tx: Tx, name: str) -> None:
+        """Nobody takes this source's events, or nobody does any more: nothing waits, and no target is in trouble."""
+        if kept := inbox_delivery.keep_only(tx, name):
+            log.warning("webhooks.%s has no deliver_to: %d events that waited are kept", name, kept)
+        if (stood := inbox_delivery.deliveries(tx).get(name)) is not None and stood.state != State.CLOSED:
+            inbox_delivery.stand(tx, name, State.CLOSED, None, "")
+        self._conditions.clear_condition(tx, target_key(name), f"{name} has no target any more")
 
     def _unusable(self, tx: Tx, name: str, fault: MainstayError) -> None:
         self._conditions.raise_condition(
@@ -174,7 +183,11 @@ class Courier:
 
     async def _forget_old(self) -> None:
         for name, settings in self._settings.items():
-            for state, keep in ((DELIVERED, settings.keep), (DEAD, settings.keep_dead)):
+            for state, keep in (
+                (DELIVERED, settings.keep),
+                (KEPT, settings.keep),
+                (DEAD, settings.keep_dead),
+            ):
                 if keep is None:
                     continue
                 before = self._clock.now() - keep

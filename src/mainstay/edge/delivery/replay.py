@@ -1,6 +1,6 @@
 """People have events brought once more: one, or all that a search finds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,16 @@ def each_once(found: Sequence[inbox_delivery.Line]) -> list[str]:
     return ids
 
 
-def replay(tx: Tx, ids: Sequence[str], who: str, now: float, **why: Any) -> list[Replayed]:
-    """Queue events again and note who wanted it; those that are not there are left out."""
-    done = [(one, inbox_delivery.replay(tx, one, new_id(now), now)) for one in ids]
+def replay(
+    tx: Tx, ids: Sequence[str], who: str, now: float, brought: Collection[str], **why: Any
+) -> list[Replayed]:
+    """Queue events again and note who wanted it.
+
+    Those that are not there are left out, and those of sources that nobody takes: `brought` are those that have a
+    target.
+    """
+    wanted = [one for one in ids if inbox_delivery.source_of(tx, one) in brought]
+    done = [(one, inbox_delivery.replay(tx, one, new_id(now), now)) for one in wanted]
     replayed = [Replayed(of, made) for of, made in done if made is not None]
     if replayed:
         target = replayed[0].of if len(replayed) == 1 else f"{len(replayed)} events"

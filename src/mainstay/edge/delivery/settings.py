@@ -72,7 +72,7 @@ class DeliverySettings(Settings):
 
     deliver_to: DeliverTo | None = None
     """Who takes the events: an address, `{command: [...]}`, `{entry_point: MODULE:FUNCTION}` or `{http: {...}}`.
-    Without one they are kept and can be looked at, and delivered later on."""
+    Without one they are kept, and can be looked at; `mainstay inbox replay` brings them once there is one."""
     retry: RetrySettings = Field(default_factory=RetrySettings)
     """When, and how often, an event that was not taken is brought again."""
     breaker: BreakerSettings = Field(default_factory=BreakerSettings)
@@ -85,6 +85,6 @@ class DeliverySettings(Settings):
     """How the sender is asked what it sent while nobody was there, and whether that is done by itself:
     `{github: {hook: repos/acme/shop/hooks/1, token: {secret: github_token}, auto: true}}`."""
     keep: Duration = 30 * DAY
-    """How long delivered events are kept, with their bodies and attempts."""
+    """How long events are kept that were delivered, or that nobody is to be brought, with their bodies and attempts."""
     keep_dead: Duration | None = None
     """How long dead letters are kept; for ever when left out. What still waits is always kept."""

@@ -59,10 +59,10 @@ class Intake:
         """Why nothing is taken in now; None when all is well."""
         return self.gather.trouble
 
-    def window(self, source: str) -> float:
-        """Give the seconds for which copies of a source's events are known."""
+    def settings(self, source: str) -> IntakeSettings:
+        """Give how a source is taken in; one that is configured no more, as any other."""
         found = self._sources.get(f"/{source}".encode())
-        return IntakeSettings().dedup if found is None else found.settings.dedup
+        return IntakeSettings() if found is None else found.settings
 
     def accept(self, exchange: Exchange) -> None:
         """Take a request whose head was read: say at once what needs no body."""

@@ -9,6 +9,7 @@ from functools import partial
 from mainstay.core.errors import JournalError
 from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.gather import Uses
+from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.inbox.spool import Spool
 from mainstay.ports.clock import Clock
 from mainstay.store import inbox
@@ -67,8 +68,8 @@ class SpoolingKeeper:
     get into both, when nobody knows whether the journal took it: its id sees to it that it is one.
     """
 
-    window: Callable[[str], float]
-    """Gives the seconds for which copies of a source's events are known. To be set before anything is awaited."""
+    settings: Callable[[str], IntakeSettings]
+    """Gives how a source is taken in. To be set before anything is awaited."""
 
     def __init__(self, connect: Connect, spool: Spool, clock: Clock, counts: Counts) -> None:
         self._counts = counts
@@ -144,7 +145,7 @@ class SpoolingKeeper:
         """Bring over some events; false when everything is there and the journal takes over again."""
         if self._store is None:
             self._store = await self._connect()
-        waiting = [self._windowed(one) for one in await self._spool.oldest(LOAD)]
+        waiting = [self._told(one) for one in await self._spool.oldest(LOAD)]
         if waiting or self._uses:
             await self._bring(self._store, waiting)
             return True
@@ -158,8 +159,10 @@ class SpoolingKeeper:
             log.warning("the journal is back: %d webhooks went from the spool into it", self.drained)
         return False
 
-    def _windowed(self, arrival: Arrival) -> Arrival:
-        arrival.window = self.window(arrival.source)
+    def _told(self, arrival: Arrival) -> Arrival:
+        """Add what the configuration of today says, and the spool does not know."""
+        settings = self.settings(arrival.source)
+        arrival.window, arrival.state = settings.dedup, settings.first_state
         return arrival
 
     async def _bring(self, store: Store, waiting: list[Arrival]) -> None:

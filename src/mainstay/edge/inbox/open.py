@@ -39,7 +39,7 @@ async def open_intake(
         keeper = SpoolingKeeper(connect, await open_spool(spool_dir, clock), clock, counts)
         gather = Gather(keeper, clock, counts)
         intake, closing = Intake(sources, gather, clock, counts), keeper.close
-        keeper.window = intake.window
+        keeper.settings = intake.settings
         await keeper.settled(FIRST_LOOK)
     try:
         yield intake

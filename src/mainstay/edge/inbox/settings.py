@@ -11,6 +11,7 @@ from mainstay.core.units import Duration, Size
 from mainstay.edge.schemes.base import Scheme
 from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.networks import Network
+from mainstay.store.inbox import QUEUED
 
 DAY = 86400.0
 LARGEST_BODY = 32 * 2**20
@@ -58,6 +59,11 @@ class IntakeSettings(Settings):
         default=None, pattern=r"^https?://[^\s?#]+$", examples=["https://hooks.example.com/sms"]
     )
     """The address as the sender knows it, for schemes that sign it; made of the request's Host when left out."""
+
+    @property
+    def first_state(self) -> str:
+        """What is said of an event when it is put down."""
+        return QUEUED
 
     def order_key(self, headers: Any, inside: Any) -> str | None:
         """Give an event's order key, 200 characters at most. `headers` gives values by name, `inside` by path."""

@@ -78,6 +78,7 @@ class Source:
             order,
             key_of(known_by, digest) if settings.dedup else None,
             settings.dedup,
+            settings.first_state,
         )
 
     def _without_secrets(self, text: str) -> str:

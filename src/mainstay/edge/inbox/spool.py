@@ -4,6 +4,7 @@ The spool is a journal of its own, of which only the inbox is used: the same cod
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from mainstay.ports.clock import Clock
 from mainstay.store import inbox
 from mainstay.store.base import Row, Tx
-from mainstay.store.inbox import Arrival, Stored
+from mainstay.store.inbox import QUEUED, Arrival, Stored
 from mainstay.store.inbox_delivery import hold
 from mainstay.store.sqlite import SqliteStore, open_sqlite
 
@@ -39,7 +40,9 @@ class Spool:
 
     async def put(self, arrivals: Sequence[Arrival]) -> list[Stored]:
         """Put events on disk, but for copies of what came since the spool was last empty."""
-        return await self._store.write(lambda tx: inbox.put_many(tx, arrivals))
+        # Here they all wait, for the journal; what they do there is said when they get there.
+        waiting = [one if one.state == QUEUED else replace(one, state=QUEUED) for one in arrivals]
+        return await self._store.write(lambda tx: inbox.put_many(tx, waiting))
 
     async def oldest(self, limit: int) -> list[Arrival]:
         """Give events in the order in which they came, `limit` at most, fewer when they are large."""

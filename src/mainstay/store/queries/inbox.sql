@@ -12,9 +12,9 @@ SELECT event, digest FROM inbox_seen WHERE source = :source AND key = :key;
 -- name: put
 -- An event that was taken in; one that is there already stays as it is.
 INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
-                   event_type, order_key, key, digest, conflict_of, next_at)
+                   event_type, order_key, key, digest, conflict_of, state, next_at)
 VALUES (:id, :source, :received_at, :headers, :body, :query, :peer, :user_agent, :secret, :sent_at, :event_id,
-        :event_type, :order_key, :key, :digest, :conflict_of, :received_at)
+        :event_type, :order_key, :key, :digest, :conflict_of, :state, :received_at)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: used
@@ -79,6 +79,18 @@ UPDATE inbox SET state = 'held', error = :error WHERE id = :id AND state = 'queu
 -- Begin anew with what is not delivered: an attempt now, and all the attempts of a new event.
 UPDATE inbox SET state = 'queued', attempts = 0, next_at = :now, died_at = NULL
  WHERE id = :id AND state <> 'delivered';
+
+-- name: keep_only
+-- Nobody is to be brought what waits.
+UPDATE inbox SET state = 'kept', error = NULL WHERE source = :source AND state IN ('queued', 'held');
+
+-- name: source_of
+-- Which source an event is of.
+SELECT source FROM inbox WHERE id = :id;
+
+-- name: saved
+-- When an event was last taken by its target that had failed before.
+SELECT max(delivered_at) AS at FROM inbox WHERE state = 'delivered' AND attempts > 1;
 
 -- name: hurry
 -- The target is well again: whatever failed because it was not is due now.
@@ -173,6 +185,9 @@ SELECT source, state, count(*) AS events, min(received_at) AS oldest_at, min(nex
 UNION ALL
 SELECT source, state, count(*), min(received_at), NULL
   FROM inbox WHERE state IN ('held', 'dead') GROUP BY source, state
+UNION ALL
+SELECT source, 'kept', count(*), min(received_at), NULL
+  FROM inbox WHERE state = 'kept' GROUP BY source
  ORDER BY 1, 2;
 
 -- name: old

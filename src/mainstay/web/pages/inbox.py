@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from mainstay.edge.delivery.replay import each_once, replay
 from mainstay.store import inbox_delivery
 from mainstay.store.base import Tx
-from mainstay.store.inbox_delivery import Delivery, Event, Line
+from mainstay.store.inbox import DEAD, KEPT
+from mainstay.store.inbox_delivery import Delivery, Event, Line, Standing
 from mainstay.web.bodies import Shown, difference, shown
 from mainstay.web.pages.account import local
 from mainstay.web.pages.incidents import who
@@ -22,11 +23,13 @@ PER_PAGE = 40
 """A form has room for one box per event."""
 MOST_AT_ONCE = 1000
 BOX = "event."
+NOT_BROUGHT = ("There is no such event, or nobody takes it", "Its source needs a deliver_to.")
 STATES = {
     "queued": ("Waits", "info", "wait"),
     "held": ("Held", "warn", "mute"),
     "delivered": ("Delivered", "ok", "ok"),
     "dead": ("Dead letter", "fail", "fail"),
+    "kept": ("Kept", "unknown", "backups"),
 }
 """An event's state as word, tone and icon."""
 
@@ -40,6 +43,7 @@ class SourceLine:
     waiting: int = 0
     oldest_at: float | None = None
     dead: int = 0
+    kept: int = 0
 
     @property
     def open(self) -> bool:
@@ -93,16 +97,19 @@ def lines(tx: Tx, plan: Plan) -> list[SourceLine]:
     names = [*known, *sorted({one.source for one in stands} - known.keys())]
     return [
         SourceLine(
-            known.get(name) or SourcePlan(name, "no longer configured"),
+            known.get(name) or SourcePlan(name, "no longer configured", brought=False),
             deliveries.get(name, Delivery(name)),
-            sum(one.events for one in stands if one.source == name and one.state != "dead"),
-            min(
-                (one.oldest_at for one in stands if one.source == name and one.state != "dead"), default=None
-            ),
-            sum(one.events for one in stands if one.source == name and one.state == "dead"),
+            sum(one.events for one in stands if one.source == name and one.waits),
+            min((one.oldest_at for one in stands if one.source == name and one.waits), default=None),
+            _in(stands, name, DEAD),
+            _in(stands, name, KEPT),
         )
         for name in names
     ]
+
+
+def _in(stands: list[Standing], source: str, state: str) -> int:
+    return sum(one.events for one in stands if (one.source, one.state) == (source, state))
 
 
 async def listing(request: Request) -> Response:
@@ -134,7 +141,9 @@ async def event(request: Request) -> Response:
     found = await site.store.read(lambda tx: gather(tx, identifier))
     if found is None:
         return await missing(request, "There is no such event", "It may have been forgotten: see `keep`.")
-    return await show(request, "event.html", lambda tx: found, states=STATES)
+    plan = next((one for one in site.plan.sources if one.name == found["event"].source), None)
+    brought, keep = plan is not None and plan.brought, plan.keep if plan else None
+    return await show(request, "event.html", lambda tx: found, states=STATES, brought=brought, keep=keep)
 
 
 def gather(tx: Tx, identifier: str) -> dict[str, Any] | None:
@@ -175,7 +184,7 @@ async def replay_one(request: Request, form: Form) -> Response:
     identifier = request.path_params["id"]
     done = await bring_again(request, [identifier])
     if not done:
-        return await missing(request, "There is no such event")
+        return await missing(request, *NOT_BROUGHT)
     return RedirectResponse(f"/inbox/{done[0]}", 303)
 
 
@@ -198,6 +207,6 @@ async def bring_again(request: Request, ids: list[str]) -> list[str]:
     site, person = site_of(request), who(request)
     if not ids:
         return []
-    now = site.clock.now()
-    done = await site.store.write(lambda tx: replay(tx, ids, person, now))
+    now, brought = site.clock.now(), {source.name for source in site.plan.sources if source.brought}
+    done = await site.store.write(lambda tx: replay(tx, ids, person, now, brought))
     return [one.id for one in done]
