@@ -1,7 +1,7 @@
 """Puts the gateway of an edge process together: the policy that decides, the origins that answer."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from mainstay.app.listeners import Opening, Surroundings
@@ -33,10 +33,11 @@ def gateway() -> Opening:
         # Opened only for API keys; those may be turned on by a later configuration.
         connect = partial(open_store, config.journal_url, clock)
         policy_around = Around(clock, directory, config.edge.processes, connect)
-        async with (
-            policies.hold(settings, policy_around) as policy,
-            origins.hold(settings.routes, clock, around.meter, directory) as carrying,
-        ):
+        async with AsyncExitStack() as stack:
+            with origins.expecting(settings.routes):
+                policy = await stack.enter_async_context(policies.hold(settings, policy_around))
+            holding = origins.hold(settings.routes, clock, around.meter, directory)
+            carrying = await stack.enter_async_context(holding)
             handler = Gateway(policy, carrying.plane, clock, carrying.counts.request)
             if settings.decide is None:
                 yield handler

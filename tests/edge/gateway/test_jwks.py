@@ -154,6 +154,41 @@ async def test_an_issuer_whose_keys_have_no_names(
         assert await ours.status(token(mint, None, "ed")) == 200
 
 
+@pytest.mark.parametrize("names", [(None, "new"), ("old", None), (None, None)])
+async def test_a_rotation_to_or_from_a_key_without_a_name_turns_nobody_away(
+    fetched: GatewaySettings, mint: Mint, recorder: Recorder, tmp_path: Path, names: tuple[str | None, ...]
+) -> None:
+    """Not even beside forgeries that were asked about before: they say nothing about another token of no name."""
+    keys = [_called(mint.jwk(key), kid) for key, kid in zip(("es", "ed"), names, strict=True)]
+    publish(recorder, keys[0])
+    async with house(fetched, tmp_path) as ours:
+        assert await ours.status(token(mint, names[0])) == 200
+        assert await ours.status(token(mint, names[1], "rs")) == 401
+        publish(recorder, *keys)
+        assert await ours.status(token(mint, names[1], "ed")) == 503
+        assert await ours.status(token(mint, names[1], "rs", iat=-60)) == 401
+        assert await ours.status(token(mint, names[1], "rs")) == 401
+        await ours.clock.advance(31)
+        assert await ours.many(token(mint, names[1], "ed"), 20) == {200}
+        assert await ours.status(token(mint, names[0])) == 200
+
+
+async def test_forgeries_that_cost_cryptography_are_counted_whatever_they_are_answered(
+    read: Read, mint: Mint, recorder: Recorder, tmp_path: Path
+) -> None:
+    publish(recorder, _called(mint.jwk("es"), None))
+    tight = policy(read, jwks=f"{recorder.url}/").model_copy(
+        update={"bad_credentials": read({"routes": [{}], "bad_credentials": "5/h"}).bad_credentials}
+    )
+    async with house(tight, tmp_path) as ours:
+        said = [await ours.status(token(mint, f"k{n}", forge="bit", sub=f"u{n}")) for n in range(8)]
+        assert said == [401, 503, 503, 503, 503, 429, 429, 429]
+
+
+def _called(jwk: dict[str, Any], kid: str | None) -> dict[str, Any]:
+    return {name: value for name, value in {**jwk, "kid": kid}.items() if value is not None}
+
+
 async def test_nobody_is_followed_elsewhere(
     fetched: GatewaySettings, mint: Mint, recorder: Recorder, make_recorder: Any, tmp_path: Path
 ) -> None:

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from mainstay.edge.gateway.policy import Ask, Decision
 from mainstay.ports.clock import FakeClock
 from tests.edge.origins import Behaviour, Call, answer, polite, raw_origin, says
 from tests.edge.problems import problem
-from tests.edge.proxy.parts import HOST, read_all, read_answer, route, running
+from tests.edge.proxy.parts import HOST, Open, read_all, read_answer, route, running
 from tests.helpers import aeventually
 from tests.servers.process import free_port
 
@@ -139,6 +140,24 @@ async def test_an_origin_that_goes_before_it_answered(behave: Behaviour) -> None
     async with raw_origin(behave) as origin, running(route(origin.url)) as gateway:
         assert error(await gateway.get()) == (502, "origin_closed")
         assert len(origin.calls) == 1  # a first request on a connection is not asked again
+
+
+class Changing(Open):
+    """Has other routes after the first question."""
+
+    def decide(self, ask: Ask, now: float, wall: float) -> Decision:
+        try:
+            return super().decide(ask, now, wall)
+        finally:
+            self.routes = [route([], name="here")]
+
+
+async def test_a_route_that_goes_while_the_policy_makes_up_its_mind_is_decided_anew() -> None:
+    async with raw_origin() as origin:
+        changing = Changing([route([], name="gone")])
+        async with running(route(origin.url, name="here"), policy=changing) as gateway:
+            assert (await gateway.get()).startswith(b"HTTP/1.1 200 ")
+            assert len(changing.asks) == 2
 
 
 async def test_no_origin_and_nobody_there() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,21 @@ async def test_a_switch_at_the_socket_outlives_the_process(tmp_path: Path) -> No
         async with Standing().hold(other, SystemClock(), Meter(), tmp_path):  # the file has the last word
             state = await asked(tmp_path, {"do": "state"})
             assert [each["url"] for each in state["routes"][0]["origins"]] == other[0].origin
+
+
+async def test_further_origins_are_there_before_the_policy_and_gone_when_it_fails(tmp_path: Path) -> None:
+    standing, old, new = Standing(), route([], name="old"), route([], name="new", path="/new")
+    async with standing.hold([old], SystemClock(), Meter(), tmp_path) as carrying:
+        with suppress(MainstayError), standing.expecting([old, new]):
+            assert [carrying.plane.named(name).route for name in ("old", "new")] == [old, new]
+            raise MainstayError("the policy cannot be built")
+        assert carrying.plane.group(new) is None
+        with standing.expecting([new]):
+            assert carrying.plane.group(new) is not None
+            assert carrying.plane.group(old) is not None
+        async with standing.hold([new], SystemClock(), Meter(), tmp_path):
+            assert carrying.plane.group(new) is not None
+            assert carrying.plane.group(old) is None
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,8 @@ class Gate:
         elif isinstance(found, TooMany):
             return self._flood(case)
         elif isinstance(found, Unsure):
+            if found.counts:
+                self._host.take(case.place.bad, case.ticks)
             refused = answers.unavailable("auth_down", found.why, found.wait)
         else:
             why = found.why if isinstance(found, Bad) else ""

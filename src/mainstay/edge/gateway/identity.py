@@ -41,6 +41,8 @@ class Unsure:
     why: str
     wait: float = 1.0
     """Seconds after which it is worth asking again."""
+    counts: bool = False
+    """Whether it may have been a guess that cost us cryptography."""
 
 
 Known = Identity | Bad | Unsure

@@ -92,7 +92,7 @@ class Gateway:
     def _carry(self, exchange: Exchange, fields: Fields, admit: Admit, ask: Ask, now: float) -> None:
         group = self.plane.group(admit.route)
         if group is None:
-            self._fail(exchange, faults.NO_ORIGIN, admit, ask)
+            self._route_gone(exchange, fields, admit, ask, now)
             return
         head = exchange.head
         fault = self._objection(exchange, fields, group) if b"via" in fields or head.upgrade else None
@@ -109,6 +109,16 @@ class Gateway:
             admit.headers_to_origin = [*admit.headers_to_origin, signature]
         self._note(exchange, ask.request_id, admit, group.way.label)
         Relay(exchange, fields, admit, group, target, ask.request_id, now, self._finished).start()
+
+    def _route_gone(self, exchange: Exchange, fields: Fields, admit: Admit, ask: Ask, now: float) -> None:
+        """The route was taken away while the policy made up its mind: the one in force now decides."""
+        decision = self.policy.decide(ask, self._monotonic(), self._now())
+        if isinstance(decision, Pending):
+            self._wait(exchange, fields, decision, ask, now)
+        elif isinstance(decision, Admit) and self.plane.group(decision.route) is None:
+            self._fail(exchange, faults.NO_ORIGIN, admit, ask)
+        else:
+            self._act(exchange, fields, decision, ask, now)
 
     @staticmethod
     def _objection(exchange: Exchange, fields: Fields, group: Group) -> Fault | None:

@@ -1,7 +1,7 @@
 """Opens the origins for the process that serves them, and keeps them while one configuration follows another."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,18 @@ class Standing:
             if not self._holders:
                 self._carrying = None
                 await self._stack.aclose()
+
+    @contextmanager
+    def expecting(self, routes: Sequence[RouteSettings]) -> Iterator[None]:
+        """Change the policy within this: nobody may be sent to a route before its origins are known."""
+        plane = self._carrying.plane if self._carrying is not None else None
+        added = [] if plane is None else plane.welcome(routes)
+        try:
+            yield
+        except BaseException:
+            if plane is not None:
+                plane.dismiss(added)
+            raise
 
     @staticmethod
     def check(routes: Sequence[RouteSettings]) -> None:

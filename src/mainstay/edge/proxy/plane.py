@@ -77,6 +77,21 @@ class Plane:
         except OSError as fault:
             logger.error("the switch of %s is in force, but will not outlive this process: %s", route, fault)
 
+    def welcome(self, routes: Sequence[RouteSettings]) -> list[RouteSettings]:
+        """Have origins of further routes at hand before the policy sends anybody there; gives those that are new."""
+        added = [route for route in routes if _key(route) not in self.groups]
+        for route in added:
+            group = self.groups[_key(route)] = self._group(route)
+            group.start()
+        return added
+
+    def dismiss(self, routes: Sequence[RouteSettings]) -> None:
+        """Let go of the origins of routes that were welcomed and are not wanted after all."""
+        for route in routes:
+            if (group := self.groups.pop(_key(route), None)) is not None:
+                self._by_route = {key: each for key, each in self._by_route.items() if each is not group}
+                self._later(self._leave(group))
+
     def reload(self, routes: Sequence[RouteSettings]) -> None:
         """Take over a changed configuration. Routes that only got other origins change to them once these answer."""
         before, self.groups = self.groups, {}

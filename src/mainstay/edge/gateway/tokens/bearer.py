@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
-from mainstay.edge.gateway.identity import Bad, Identity, Known
+from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.edge.gateway.tokens.issuer import Issuer, UnknownKey
+from mainstay.edge.gateway.tokens.keys import KeySet
 from mainstay.edge.gateway.tokens.sources import FetchedKeys
 from mainstay.edge.gateway.tokens.text import Malformed, Reader, Token
 
@@ -31,6 +33,7 @@ class Tokens:
     def _of(self, token: Token, wall: float) -> "Known | asyncio.Future[Known]":
         verdict: Bad = Bad("another issuer", elsewhere=True)
         unknown: Issuer | None = None
+        tried = False
         for issuer in self.issuers:
             if not issuer.is_for(token.claims):
                 continue
@@ -40,30 +43,39 @@ class Tokens:
                 continue
             try:
                 found = issuer.verify(token)
-            except UnknownKey:
-                unknown = unknown or issuer
+            except UnknownKey as fault:
+                unknown, tried = unknown or issuer, tried or fault.tried
                 continue
             except Malformed as fault:
                 found = Bad(str(fault))
             if isinstance(found, Identity):
                 return found
             verdict = found
-        return verdict if unknown is None else self._unknown(unknown, token)
+        return verdict if unknown is None else self._unknown(unknown, token, tried=tried)
 
-    def _unknown(self, issuer: Issuer, token: Token) -> "Known | asyncio.Future[Known]":
+    def _unknown(self, issuer: Issuer, token: Token, *, tried: bool) -> "Known | asyncio.Future[Known]":
         source = issuer.source
         if not isinstance(source, FetchedKeys):
             return Bad("unknown key")
-        told = source.unknown(token.heading.kid)
-        return told if told is not None else asyncio.ensure_future(self._fetched(issuer, source, token))
+        told = source.unknown(token)
+        if told is None:
+            return asyncio.ensure_future(self._fetched(issuer, source, token, source.keys, tried=tried))
+        return _counted(told, tried=tried)
 
-    async def _fetched(self, issuer: Issuer, source: FetchedKeys, token: Token) -> Known:
-        told = await source.ask_about(token.heading.kid)
+    async def _fetched(
+        self, issuer: Issuer, source: FetchedKeys, token: Token, keys: KeySet, *, tried: bool
+    ) -> Known:
+        told = await source.ask_about(token, keys)
         if told is not None:
-            return told
+            return _counted(told, tried=tried)
         try:
             return issuer.verify(token)
         except UnknownKey:
             return Bad("unknown key", lasting=False)
         except Malformed as fault:
             return Bad(str(fault))
+
+
+def _counted(told: Bad | Unsure, *, tried: bool) -> Bad | Unsure:
+    """Let what cost us cryptography be counted as a guess, whatever is answered."""
+    return replace(told, counts=True) if tried else told

@@ -23,7 +23,11 @@ class HasKeys(Protocol):
 
 
 class UnknownKey(Exception):
-    """The token is signed with a key that is not known (here, yet)."""
+    """The token is signed with a key that is not known (here, yet). `tried` says that others were tried in vain."""
+
+    def __init__(self, *, tried: bool = False) -> None:
+        super().__init__()
+        self.tried = tried
 
 
 class Issuer:
@@ -50,15 +54,16 @@ class Issuer:
         keys = self._keys(token)
         signed, signature, algorithm = token.signed, token.signature, token.heading.algorithm
         if not any(key.verify[algorithm](signed, signature) for key in keys):
-            if token.heading.kid is None:
-                raise UnknownKey
+            if keys[0].kid is None or token.heading.kid is None:
+                raise UnknownKey(tried=True)
             return Bad("signature does not fit")
         return self._identity(token.claims)
 
     def _keys(self, token: Token) -> list[Key]:
+        """Give the keys to try: those that it names, else those that have no name, which prove nothing if none fits."""
         known = self.source.keys.find(token.heading.kid)
         able = [key for key in known if token.heading.algorithm in key.verify][:MOST_TRIED]
-        if known and not able and token.heading.kid is not None:
+        if known and not able and token.heading.kid is not None and known[0].kid is not None:
             raise Malformed("another algorithm than its key's")
         if not able:
             raise UnknownKey

@@ -45,6 +45,10 @@ class KeySet:
         """Give the keys that a token with this `kid` may be signed with. One without is tried with each."""
         return self.keys if kid is None else self._named.get(kid) or self._unnamed
 
+    def names(self, kid: str) -> bool:
+        """Whether a key has this name."""
+        return kid in self._named
+
     @property
     def marks(self) -> frozenset[str]:
         """Tell sets apart."""

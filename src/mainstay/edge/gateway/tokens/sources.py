@@ -1,6 +1,7 @@
 """Where an issuer's keys come from: the configuration, a file or an address. Once known they survive any outage."""
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from mainstay.edge.gateway.identity import Bad, Unsure
 from mainstay.edge.gateway.outside import Outside, Unreachable
 from mainstay.edge.gateway.settings_auth import IssuerSettings, TokenKeySettings
 from mainstay.edge.gateway.tokens.keys import Key, KeySet, from_jwks, from_pem, shared
-from mainstay.edge.gateway.tokens.text import Malformed
+from mainstay.edge.gateway.tokens.text import Malformed, Token
 from mainstay.ports.clock import Clock
 
 MOST_BYTES = 262_144
 _MOST_ABSENT = 1000
+_UNKNOWN = Bad("unknown key", lasting=False)
 _log = logging.getLogger(__name__)
 
 Changed = Callable[[bool], None]
@@ -59,7 +61,8 @@ class FetchedKeys:
         self.listeners: list[Changed] = []
         self._fetching: asyncio.Task[bool] | None = None
         self._next_at = 0.0  # before that nobody's unknown key is a reason to fetch
-        self._absent: dict[str | None, float] = {}
+        self._absent: dict[bytes, float] = {}
+        self._looked_at = 0.0  # when the keys that are known were asked for, in seconds since 1970
         self._stamp: Any = None
         self.fetches = 0
         """How often the keys were asked for."""
@@ -75,49 +78,66 @@ class FetchedKeys:
             await self._clock.sleep(usual if good else min(usual, 10.0))
             good = await self.fetch()
 
-    def unknown(self, kid: str | None) -> Bad | Unsure | None:
+    def unknown(self, token: Token) -> Bad | Unsure | None:
         """Say what to answer a token whose key is not known; None when fetching the keys may help."""
         now = self._clock.monotonic()
-        if self._absent.get(kid, 0.0) > now:
-            return Bad("unknown key", lasting=False)
+        if self._absent.get(_mark(token), 0.0) > now:
+            return _UNKNOWN
         if now < self._next_at and (self._fetching is None or self._fetching.done()):
-            return Unsure("its key is not known yet", max(1.0, self._next_at - now))
+            return self._too_early(token)
         return None
 
-    async def ask_about(self, kid: str | None) -> Bad | Unsure | None:
-        """Fetch the keys, together with whoever else wants that. None when the key may be known now."""
+    def _too_early(self, token: Token) -> Bad | Unsure:
+        """Judge a token for which the keys are not fetched again yet.
+
+        Whoever signs with a key publishes it first. Only of a token from before we looked is it certain that it was not
+        made with a key that was published since; others may share its `kid`, or have none, so that says nothing.
+        """
+        made = token.claims.get("iat")
+        if isinstance(made, int | float) and made + self.settings.leeway < self._looked_at:
+            return _UNKNOWN
+        return Unsure("its key is not known yet", self._wait())
+
+    async def ask_about(self, token: Token, tried: KeySet) -> Bad | Unsure | None:
+        """Fetch the keys, together with whoever else wants that. None when the key may be known now.
+
+        `tried` are the keys that did not fit.
+        """
+        kid = token.heading.kid
         for _ in range(2):  # a fetch that was under way before us may show the keys of before
+            if self._may_know(kid, tried):
+                return None
             fresh = self._fetching is None or self._fetching.done()
             if fresh and self._clock.monotonic() < self._next_at:
                 break
             if fresh:
                 self._next_at = self._clock.monotonic() + self._pause
-            before = self.keys.marks
             good = await self.fetch()
-            if self._may_know(kid, before):
+            if self._may_know(kid, tried):
                 return None
             if not good:
                 return Unsure("its keys cannot be had now", self._wait())
             if fresh:
-                return self._is_absent(kid)
-            if (
-                self._absent.get(kid, 0.0) > self._clock.monotonic()
-            ):  # whom we shared the answer with has found out
-                return Bad("unknown key", lasting=False)
-        return Unsure("its key is not known yet", self._wait())
+                return self._is_absent(token)
+            if self._absent.get(_mark(token), 0.0) > self._clock.monotonic():
+                return _UNKNOWN  # whom we shared the answer with has found out
+        return self._too_early(token)
 
-    def _may_know(self, kid: str | None, before: frozenset[str]) -> bool:
-        return self.keys.marks != before if kid is None else any(key.kid == kid for key in self.keys.keys)
+    def _may_know(self, kid: str | None, tried: KeySet) -> bool:
+        """Whether there is a key that a token may be signed with: that of its name, or a new one without any."""
+        if kid is not None and self.keys.names(kid):
+            return True
+        return self.keys is not tried and (kid is None or self.keys.find(kid) != tried.find(kid))
 
     def _wait(self) -> float:
         return max(1.0, self._next_at - self._clock.monotonic())
 
-    def _is_absent(self, kid: str | None) -> Bad:
+    def _is_absent(self, token: Token) -> Bad:
         """Whoever signs with a key publishes it first; this token was there before we looked."""
         if len(self._absent) >= _MOST_ABSENT:
             self._absent.clear()
-        self._absent[kid] = self._clock.monotonic() + self._pause
-        return Bad("unknown key", lasting=False)
+        self._absent[_mark(token)] = self._clock.monotonic() + self._pause
+        return _UNKNOWN
 
     async def fetch(self) -> bool:
         """Fetch the keys now; who asks meanwhile shares the answer. Gives whether it was good."""
@@ -127,11 +147,13 @@ class FetchedKeys:
 
     async def _fetch(self) -> bool:
         self.fetches += 1
+        began = self._clock.now()
         try:
             with self._clock.busy():
                 raw = await self._read()
             if raw is not None:
                 self._take(from_jwks(json.loads(raw), self.settings.algorithms))
+            self._looked_at = began
         except (Unreachable, OSError, ValueError, RecursionError) as fault:
             told = str(fault) if isinstance(fault, Unreachable | OSError | Malformed) else "not JSON"
             if told != self.fault:
@@ -162,3 +184,7 @@ class FetchedKeys:
             self._absent.clear()
             for changed in self.listeners:
                 changed(bool(before - found.marks))
+
+
+def _mark(token: Token) -> bytes:
+    return hashlib.blake2b(token.signature, digest_size=16, person=b"absent").digest()
