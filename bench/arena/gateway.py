@@ -23,7 +23,7 @@ OURS = """
 name: bench
 journal: sqlite:///journal.db
 state_dir: {base}/state
-edge: {{webhooks: "127.0.0.1:{other}", gateway: "127.0.0.1:{port}", access_log: {log}}}
+edge: {{webhooks: "127.0.0.1:{other}", gateway: "127.0.0.1:{port}", decide: "127.0.0.1:{asked}", access_log: {log}}}
 gateway:
   routes: [{{path: /, origin: "http://127.0.0.1:{origin}"}}]
   per_address: 6000000/min
@@ -87,10 +87,12 @@ def contestants(origin: int) -> dict[str, Maker]:
     }
 
 
-def ours(origin: int, policy: str, *, log: bool = True) -> Team:
-    """The edge with tokens, limits, identity, metrics and access log."""
+def ours(origin: int, policy: str, *, log: bool = True, asked: int = 0) -> Team:
+    """The edge with tokens, limits, identity, metrics and access log; other proxies ask it at port `asked`."""
     made = Contestant("edge")
-    places = {"base": made.base, "port": made.port, "other": free_port(), "origin": origin}
+    places = {
+        "base": made.base, "port": made.port, "other": free_port(), "asked": asked, "origin": origin,
+    }  # fmt: skip
     text = OURS.format(**places, log=str(log).lower())
     (made.base / "mainstay.yaml").write_text(text + policy)
     made.python("mainstay", "up", "--only", "edge", env={"MAINSTAY_GATEWAY_BENCH": SECRET})
@@ -123,9 +125,10 @@ def caddy(origin: int) -> Team | None:
     program = found("caddy")
     if program is None:
         return None
-    edge = ours(origin, POLICY + DECIDE, log=False)
+    asked = free_port()
+    edge = ours(origin, POLICY + DECIDE, log=False, asked=asked)
     made = Contestant("caddy")
-    text = fill(CADDYFILE, port=made.port, origin=origin, edge=edge.port)
+    text = fill(CADDYFILE, port=made.port, origin=origin, edge=asked)
     (made.base / "Caddyfile").write_text(text)
     home = {"HOME": str(made.base), "XDG_DATA_HOME": str(made.base), "GOMAXPROCS": "1"}
     made.launch([program, "run", "--config", "Caddyfile", "--adapter", "caddyfile"], home)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.app.gateway import gateway
+from mainstay.app.gateway import House
 from mainstay.app.listeners import Edge
 from mainstay.config import load
 from mainstay.core.errors import ConfigError, MainstayError
@@ -36,18 +36,19 @@ class Stage:
         self.file = directory / "mainstay.yaml"
         self.log = directory / "state/access.log"
         self.meter = Meter()
-        opening = gateway()
-        self.edge = Edge(SystemClock(), self.meter, lambda config: {"gateway": opening})
-        self.port = free_port()
+        house = House()
+        openings = {"gateway": house.carry, "decide": house.decide}
+        self.edge = Edge(SystemClock(), self.meter, lambda config: openings)
+        self.port, self.asked = free_port(), free_port()
 
     async def apply(self, text: str) -> None:
-        edge = f"{{gateway: '127.0.0.1:{self.port}', access_log: '{self.log}'}}"
+        edge = f"{{gateway: '127.0.0.1:{self.port}', decide: '127.0.0.1:{self.asked}', access_log: '{self.log}'}}"
         self.file.write_text(f"name: shop\nstate_dir: state\nedge: {edge}\ngateway: {text}\n")
         await self.edge.apply(load(self.file))
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[Client]:
-        async with calling(self.edge.listeners["gateway"].server) as client:
+    async def call(self, listener: str = "gateway") -> AsyncIterator[Client]:
+        async with calling(self.edge.listeners[listener].server) as client:
             yield client
 
 
@@ -108,18 +109,26 @@ def stage_origins(stage: Stage) -> list[str]:
     return [origin["url"] for route in handler.plane.state() for origin in route["origins"]]  # type: ignore[attr-defined]
 
 
-async def test_questions_of_other_proxies_are_answered_beside_what_is_carried(stage: Stage) -> None:
+QUESTION = b"GET /decide/caddy HTTP/1.1\r\nHost: a\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /x\r\n\r\n"
+
+
+async def test_questions_of_other_proxies_are_answered_where_no_client_comes(stage: Stage) -> None:
+    """One policy with one count; but what is asked where clients come is a request like any other."""
     async with raw_origin() as origin:
-        await stage.apply(f"{{decide: {{}}, routes: [{{path: /, origin: '{origin.url}'}}]}}")
-        async with stage.call() as client:
-            client.send(
-                b"GET /decide/caddy HTTP/1.1\r\nHost: a\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /x\r\n\r\n"
-            )
+        await stage.apply(
+            f"{{decide: {{}}, per_address: 2/h, routes: [{{path: /, origin: '{origin.url}'}}]}}"
+        )
+        async with stage.call("decide") as proxy, stage.call() as client:
+            proxy.send(QUESTION)
+            status, headers, _ = await proxy.answer()
+            assert (status, headers[b"x-user-id"], origin.calls) == (200, b"", [])
+            proxy.send(GET)
+            assert (await proxy.answer())[0] == 400
+            client.send(QUESTION)
             status, headers, _ = await client.answer()
-            assert (status, headers[b"x-user-id"]) == (200, b"")
-            assert origin.calls == []
-            client.send(GET)
-            assert (await client.answer())[0] == 200
+            assert (status, headers.get(b"x-gate-route"), len(origin.calls)) == (200, None, 1)
+            proxy.send(QUESTION)
+            assert (await proxy.answer())[0] == 429
 
 
 async def test_policies_and_origins_change_under_load_without_a_failed_request(stage: Stage) -> None:

@@ -49,9 +49,10 @@ def test_it_says_where_the_edge_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file.write_text(
         'name: shop\nedge: {webhooks: ":8421", gateway: "[::]:8422"}\n'
         "webhooks: {bank: {secrets: [{secret: hook}]}}\n"
-        'gateway: {routes: [{path: /, origin: "http://127.0.0.1:9"}]}\n'
+        'gateway: {decide: {}, routes: [{path: /, origin: "http://127.0.0.1:9"}]}\n'
     )
     assert edge_lines(load(file)) == [
         "webhooks are taken at http://127.0.0.1:8421/NAME",
         "the gateway is at http://[::1]:8422",
+        "other proxies ask it at http://127.0.0.1:8423/decide/",
     ]

@@ -49,7 +49,7 @@ def test_it_writes_files(shop: Company, cli: Cli) -> None:
     text, lua = target.read_text(), (shop.home / "mainstay.lua").read_text()
     assert f"lua-load-per-thread {shop.home}/mainstay.lua" in text
     assert ("bind ::1:8080" in text, "path_beg /in/" in text) == (True, True)
-    assert 'local ASK = "http://127.0.0.1:8422/decide/haproxy"' in lua
+    assert 'local ASK = "http://127.0.0.1:8423/decide/haproxy"' in lua
     assert sorted(path.name for path in shop.home.iterdir() if path.name.startswith(".")) == []
     data = cli("export", "haproxy", "--config", str(shop.file), "--json").data
     assert (list(data["files"]), data["written"]) == (["haproxy.cfg", "mainstay.lua"], [])

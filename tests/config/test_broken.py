@@ -76,6 +76,8 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "escape": (2, "unknown escape", "single quotes"),
     "exclude_without_a_schema": (4, "'sessions' is not a table", "schema.table"),
     "gateway_auth_by_nothing": (3, "nothing says how anybody could show who asks", "gateway.auth"),
+    "edge_decide_where_clients_come": (4, "decide and gateway cannot listen on one address", "its own port"),
+    "gateway_decide_path": (4, "other proxies ask at an address of its own", "edge.decide"),
     "gateway_plan_that_is_not_there": (4, "there is no plan payed; did you mean paid?", "known: free, paid"),
     "gateway_rate_that_is_none": (4, "'lots' is not a rate", "100/min"),
     "gateway_route_twice": (5, "a second route for /api", "tell them apart"),

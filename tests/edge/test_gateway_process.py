@@ -52,7 +52,7 @@ class House:
     """One edge process, and one client's connection to it."""
 
     def __init__(self, directory: Path, origin: int) -> None:
-        self.port, self.origin, self.directory = free_port(), origin, directory
+        self.port, self.asked, self.origin, self.directory = free_port(), free_port(), origin, directory
         self.file = directory / "mainstay.yaml"
         self.write("unlimited")
         self.process = subprocess.Popen(
@@ -64,7 +64,7 @@ class House:
         eventually(lambda: accepts(self.port), 30)
 
     def write(self, limit: str) -> None:
-        edge = f"{{gateway: '127.0.0.1:{self.port}', trusted_proxies: []}}"
+        edge = f"{{gateway: '127.0.0.1:{self.port}', decide: '127.0.0.1:{self.asked}', trusted_proxies: []}}"
         routes = f"[{{path: /, origin: 'http://127.0.0.1:{self.origin}', limit: {limit}, name: all}}]"
         gateway = f"{{decide: {{}}, per_address: unlimited, routes: {routes}}}"
         self.file.write_text(f"name: house\nstate_dir: state\nedge: {edge}\ngateway: {gateway}\n")
@@ -94,7 +94,16 @@ def test_it_carries_decides_follows_changes_and_ends_in_order(house: House) -> N
     assert (status, seen["path"], seen["x-forwarded-for"]) == (200, "/a?b=c", "127.0.0.1")
     assert "x-user-id" not in seen
     asked = {"X_Forwarded_Method": "GET", "X_Forwarded_Uri": "/x", "X_Forwarded_For": "192.0.2.1"}
-    assert house.ask("/decide/caddy", **asked)[0] == 200
+    assert (
+        json.loads(house.ask("/decide/caddy", **asked)[1])["path"] == "/decide/caddy"
+    )  # a path like any other
+    proxy = HTTPConnection("127.0.0.1", house.asked, timeout=10)
+    proxy.request(
+        "GET", "/decide/caddy", headers={name.replace("_", "-"): told for name, told in asked.items()}
+    )
+    answer = proxy.getresponse()
+    assert (answer.status, answer.headers["X-User-ID"]) == (200, "")
+    proxy.close()
     statuses = []
     for limit in ("1000000/s", "unlimited", "2000000/s"):
         house.write(limit)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from mainstay.app.gateway import gateway
+from mainstay.app.gateway import House
 from mainstay.app.listeners import Edge, Opening, Surroundings
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say
@@ -28,7 +28,7 @@ from mainstay.store.open import open_store
 
 logger = logging.getLogger(__name__)
 
-GATEWAY = gateway()
+GATEWAY = House()
 """That of this process."""
 TICK = 0.5
 """Seconds between two looks at the log and the certificates."""
@@ -39,12 +39,14 @@ SAY_EVERY = 5.0
 
 
 def handlers_of(config: Config) -> Mapping[str, Opening]:
-    """Say who answers on which listener (`webhooks`, `gateway`), as far as the configuration asks for it."""
+    """Say who answers on which listener (`webhooks`, `gateway`, `decide`), as far as the configuration asks for it."""
     openings: dict[str, Opening] = {}
     if config.webhooks:
         openings["webhooks"] = _webhooks
     if config.gateway is not None:
-        openings["gateway"] = GATEWAY
+        openings["gateway"] = GATEWAY.carry
+        if config.gateway.decide is not None:
+            openings["decide"] = GATEWAY.decide
     return openings
 
 

@@ -107,7 +107,8 @@ class Edge:
             tenures = await self._open(config, openings)
             self._take_log(config)
             for name in openings:
-                await self._put(name, config, tenures[name], sockets.pop(name, None), context)
+                tls = context if config.edge.secures(name) else None
+                await self._put(name, config, tenures[name], sockets.pop(name, None), tls)
         for name in self.listeners.keys() - openings.keys():
             self.listeners[name].server.deafen()
             self._later(self._retire(self.listeners.pop(name), config.edge.drain_timeout))
@@ -186,7 +187,7 @@ class Edge:
             await listener.server.listen(bound, context)
         else:
             await listener.server.secure(context)
-        listener.address = _address(config.edge, name)
+        listener.address = config.edge.address(name)
 
     async def _leave(self, server: Server, under_way: set[Turn], tenure: Tenure) -> None:
         """Close a handler once its last request is answered."""
@@ -210,8 +211,9 @@ class Edge:
         except MainstayError as fault:
             logger.error("the new certificates are wrong, the old ones stay in force: %s", fault)
             return
-        for listener in self.listeners.values():
-            await listener.server.secure(context)
+        for name, listener in self.listeners.items():
+            if self._config is None or self._config.edge.secures(name):
+                await listener.server.secure(context)
         logger.info("the certificates were renewed")
 
     def _take_log(self, config: Config) -> None:
@@ -231,7 +233,7 @@ class Edge:
         found: dict[str, socket.socket] = {}
         try:
             for name in names:
-                address = _address(settings, name)
+                address = settings.address(name)
                 listener = self.listeners.get(name)
                 if listener is None or listener.address != address:
                     found[name] = bind(name, address, shared=settings.processes > 1)
@@ -257,7 +259,3 @@ def bind(name: str, address: str, shared: bool) -> socket.socket:
             f"the edge cannot listen on {address}: {fault.strerror or fault}",
             hint=f"something else may listen there; edge.{name} names another address",
         ) from None
-
-
-def _address(settings: EdgeSettings, name: str) -> str:
-    return settings.webhooks if name == "webhooks" else settings.gateway

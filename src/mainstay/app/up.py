@@ -68,12 +68,18 @@ async def _supervise(config: Config, say: Callable[[str], None]) -> None:
 
 def edge_lines(config: Config) -> list[str]:
     """Say where the edge listens, if there is one."""
-    secure = config.edge.tls is not None
+    edge = config.edge
+
+    def at(listener: str) -> str:
+        return within(edge.address(listener), tls=edge.secures(listener))
+
     lines = []
     if config.webhooks:
-        lines.append(f"webhooks are taken at {within(config.edge.webhooks, tls=secure)}/NAME")
+        lines.append(f"webhooks are taken at {at('webhooks')}/NAME")
     if config.gateway is not None:
-        lines.append(f"the gateway is at {within(config.edge.gateway, tls=secure)}")
+        lines.append(f"the gateway is at {at('gateway')}")
+        if config.gateway.decide is not None:
+            lines.append(f"other proxies ask it at {at('decide')}/decide/")
     return lines
 
 

@@ -107,6 +107,9 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
     if app.config.gateway is not None:
         where = app.config.edge.gateway
         yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
+        if app.config.gateway.decide is not None:
+            asked = app.config.edge.decide
+            yield await examined("edge for proxies", lambda: _edge("edge for proxies", asked))
     for name, source in app.config.webhooks.items():
         look = _target if source.deliver_to is not None else _kept
         yield await examined(f"target of {name}", lambda look=look, name=name: look(app, name))  # type: ignore[misc]

@@ -208,6 +208,11 @@ def _gateway(config: "Config") -> Iterator[Problem]:
             yield Problem(
                 (*path, "auth"), what, "add tokens, keys, remote or certificates under gateway.auth"
             )
+    if gateway.decide is not None:
+        for other in ("webhooks", "gateway"):
+            if config.edge.meet("decide", other):
+                what = f"decide and {other} cannot listen on one address"
+                yield Problem(("edge", "decide"), what, "give each its own port")
     for place, plan in named:
         if plan is not None and plan not in gateway.plans:
             yield unknown(place, plan, "plan", gateway.plans, "gateway.plans")

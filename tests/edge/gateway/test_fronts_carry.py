@@ -95,7 +95,7 @@ async def carried(
         settings = understood(house(one, other, tunnel))
         holder.policy = gate(settings, held[0])
         edge = EdgeSettings(
-            gateway=f"127.0.0.1:{server.address[1]}", webhooks=f"127.0.0.1:{hooks.port}",
+            decide=f"127.0.0.1:{server.address[1]}", webhooks=f"127.0.0.1:{hooks.port}",
             max_upload=500_000, max_body=1000, trusted_proxies=TRUSTED,
         )  # fmt: skip
         front = await asyncio.to_thread(
@@ -276,7 +276,7 @@ async def test_whom_it_believes_and_what_it_refuses(carried: Carried, held: Held
 async def test_tls_with_the_certificates_of_the_edge(
     kind: str, start: Callable[..., Front], tmp_path: Path, recorder: Recorder, held: Held
 ) -> None:
-    """The edge speaks TLS itself then, and so is asked by it."""
+    """The edge speaks TLS itself then, and so is asked by it where that is not on this machine alone."""
     authority = Authority(tmp_path)
     certificate, key = authority.issue("localhost")
     private = tmp_path / f"{certificate.name}.key"  # the one place where HAProxy looks
@@ -287,7 +287,7 @@ async def test_tls_with_the_certificates_of_the_edge(
     context.load_cert_chain(certificate, private)
     tls = {"certificate": str(certificate), "key": str(private)}
     async with endpoint(holder, tls=context) as server:
-        edge = EdgeSettings.model_validate({"gateway": f"127.0.0.1:{server.address[1]}", "tls": tls})
+        edge = EdgeSettings.model_validate({"decide": f"0.0.0.0:{server.address[1]}", "tls": tls})
         front = await asyncio.to_thread(start, kind, lambda at: Site(edge, settings, False, at, "/hooks/"))
         client = ssl.create_default_context(cafile=str(authority.ca))
         got = await ask(front.port, "/x", tls=client)

@@ -112,7 +112,7 @@ async def standing(
 ) -> AsyncIterator[Stand]:
     holder = Holder()
     async with endpoint(holder) as server:
-        asked = EdgeSettings(gateway=f"127.0.0.1:{server.address[1]}", **edge)
+        asked = EdgeSettings(decide=f"127.0.0.1:{server.address[1]}", **edge)
         front = await asyncio.to_thread(start, kind, lambda at: Site(asked, settings, False, at, "/hooks/"))
         yield Stand(front, holder, origin)
 

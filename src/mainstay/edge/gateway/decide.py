@@ -20,7 +20,7 @@ from mainstay.edge.gateway.policy import Admit, Ask, Decides, Deny, Pending, Ver
 from mainstay.edge.gateway.rewriting import CannotRewrite, Rewrite
 from mainstay.edge.gateway.settings import DecideSettings, RouteSettings
 from mainstay.edge.gateway.signature import NAME as SIGNATURE
-from mainstay.edge.http.exchange import Exchange, Handler, Head, Header
+from mainstay.edge.http.exchange import Exchange, Head, Header
 from mainstay.edge.http.problem import named, refuse
 from mainstay.ports.clock import Clock
 
@@ -55,13 +55,18 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 
 
+PREFIX = b"/decide/"
+
+
 class Decider:
-    """Answers `/decide/DIALECT`. Gives any other path on to `others`."""
+    """Answers `/decide/DIALECT`, on a listener where nothing else is.
+
+    Clients must never reach it: whoever asks says who the client is.
+    """
 
     def __init__(
-        self, settings: DecideSettings, policy: Decides, clock: Clock, ids: Callable[[], bytes] = lambda: b""
+        self, settings: DecideSettings, policy: Decides, clock: Clock, ids: Callable[[], bytes]
     ) -> None:
-        self._prefix = settings.path.rstrip("/").encode() + b"/"
         self._peers = [ip_network(peer, strict=False) for peer in settings.peers]
         self._trusted: dict[str, bool] = {}
         self._policy = policy
@@ -69,17 +74,14 @@ class Decider:
         self._clock = clock
         self._ids = ids
 
-    def mine(self, head: Head) -> bool:
-        """Whether a request is a question to this endpoint."""
-        return head.path.startswith(self._prefix)
-
     def accept(self, exchange: Exchange) -> None:
         """Answer a question. It is believed only from the configured proxies, whoever else asks is answered 403."""
         if not self._believes(exchange.via):
             refuse(exchange, 403, "not_a_proxy", "this address may not ask")
             return
-        name, _, rest = exchange.head.path[len(self._prefix) :].partition(b"/")
-        dialect = DIALECTS.get(name.decode("latin-1"))
+        name, _, rest = exchange.head.path.removeprefix(PREFIX).partition(b"/")
+        known = exchange.head.path.startswith(PREFIX)
+        dialect = DIALECTS.get(name.decode("latin-1")) if known else None
         ask = None if dialect is None else self._ask(exchange, dialect, b"/" + rest)
         if dialect is None or ask is None:
             refuse(exchange, 400, "not_a_question", "this is not a question of a known proxy")
@@ -89,10 +91,6 @@ class Decider:
             found.verdict.add_done_callback(partial(self._late, exchange, ask, dialect))
         else:
             self._answer(exchange, ask, dialect, found)
-
-    def before(self, others: Handler) -> Handler:
-        """Give a handler that answers questions, and hands everything else on."""
-        return _Fork(self, others)
 
     def _believes(self, address: str) -> bool:
         found = self._trusted.get(address)
@@ -196,12 +194,3 @@ def _target(head: Head, dialect: Dialect, ask: Ask) -> bytes:
 
 
 _EMPTY: list[Header] = [(name, b"") for name in IDENTITY if name != b"x-request-id"]
-
-
-class _Fork:
-    def __init__(self, decider: Decider, others: Handler) -> None:
-        self._decider = decider
-        self._others = others
-
-    def accept(self, exchange: Exchange) -> None:
-        (self._decider if self._decider.mine(exchange.head) else self._others).accept(exchange)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from functools import cached_property
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
@@ -143,13 +143,20 @@ def _check_network(text: str) -> str:
 
 
 class DecideSettings(Settings):
-    """Another proxy (nginx, Caddy, Traefik, Envoy, HAProxy) carries the requests and asks here whether it may."""
+    """Another proxy carries the requests and asks at `edge.decide` whether it may: `/decide/nginx`, `/decide/caddy`,
+    `/decide/traefik`, `/decide/envoy`, `/decide/haproxy`."""
 
-    path: Annotated[str, AfterValidator(_check_path)] = "/decide"
-    """Where it asks, on the gateway's address: `/decide/nginx`, `/decide/caddy`, `/decide/traefik`, `/decide/envoy`,
-    `/decide/haproxy`."""
     peers: list[Annotated[str, AfterValidator(_check_network)]] = ["127.0.0.1", "::1"]
     """Addresses and networks of these proxies. Nobody else may ask, since whoever asks says who the client is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_moved(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "path" in data:
+            raise ValueError(
+                "other proxies ask at an address of its own, under /decide/; remove `path`, and see edge.decide"
+            )
+        return data
 
 
 class GatewaySettings(Settings):
@@ -174,7 +181,7 @@ class GatewaySettings(Settings):
     fields: list[Literal["x-ratelimit", "ratelimit"]] = ["x-ratelimit", "ratelimit"]
     """Which headers tell clients of their limits: `X-RateLimit-*`, and the IETF's `RateLimit` (draft 11)."""
     decide: DecideSettings | None = None
-    """Lets other proxies ask for decisions; `decide: {}` turns it on."""
+    """Lets other proxies ask for decisions, at `edge.decide`; `decide: {}` turns it on."""
     sign: Secret | None = None
     """Key of the signature by which an origin knows that a request came through this gateway."""
     encoded_slashes: bool = False

@@ -12,6 +12,8 @@ from mainstay.core.plugin import Settings
 from mainstay.core.units import Duration, Size
 from mainstay.edge.http.limits import HeadLimits, Limits
 
+LISTENERS = ("webhooks", "gateway", "decide")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LOG = Path("edge/access.log")
 """Where the access log is kept when nothing else is said, below `state_dir`."""
 
@@ -61,6 +63,9 @@ class EdgeSettings(Settings):
     """Where webhooks are taken."""
     gateway: Annotated[Listen, Field(examples=["127.0.0.1:8422"])] = "127.0.0.1:8422"
     """Where the gateway listens."""
+    decide: Annotated[Listen, Field(examples=["127.0.0.1:8423"])] = "127.0.0.1:8423"
+    """Where other proxies ask the gateway, with `gateway.decide`: never where clients come. Plain HTTP on this very
+    machine, by `tls` elsewhere."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """How many processes share the work; each takes one core at most."""
     head_timeout: Patience = 10.0
@@ -96,13 +101,27 @@ class EdgeSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Any:
-        if self.processes > 1 and 0 in (split(self.webhooks)[1], split(self.gateway)[1]):
+        if self.processes > 1 and 0 in (split(self.address(name))[1] for name in LISTENERS):
             raise ValueError("several processes cannot share port 0; name a port")
-        if _meet(split(self.webhooks), split(self.gateway)):
+        if self.meet("webhooks", "gateway"):
             raise ValueError("webhooks and gateway cannot listen on one address; give each its own port")
         if self.max_uri >= self.max_head:
             raise ValueError("max_uri must be smaller than max_head, which holds it")
         return self
+
+    def address(self, listener: str) -> str:
+        """Say where one of `LISTENERS` listens."""
+        return {"webhooks": self.webhooks, "gateway": self.gateway, "decide": self.decide}[listener]
+
+    def meet(self, one: str, other: str) -> bool:
+        """Whether two of `LISTENERS` would be in each other's way."""
+        return _meet(split(self.address(one)), split(self.address(other)))
+
+    def secures(self, listener: str) -> bool:
+        """Whether a listener speaks TLS. Questions on this very machine need none: nobody is in between."""
+        if listener == "decide" and split(self.decide)[0] in LOOPBACK:
+            return False
+        return self.tls is not None
 
     def limits(self, body: int) -> Limits:
         """Give the limits of a listener that takes bodies of so many bytes."""

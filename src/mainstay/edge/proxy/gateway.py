@@ -1,11 +1,10 @@
 """The gateway's handler: asks the policy, then answers or has the request carried."""
 
-import os
 import re
 from asyncio import Future
 from collections.abc import Callable, Mapping
-from itertools import count
 
+from mainstay.edge.gateway.naming import Names
 from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
 from mainstay.edge.gateway.rewriting import CannotRewrite
 from mainstay.edge.http.exchange import Exchange
@@ -38,19 +37,14 @@ class Gateway:
         self._monotonic = clock.monotonic
         self._now = clock.now
         self._counted = counted
-        self._prefix = os.urandom(8).hex().encode()
-        self._count = count(1)
-
-    def new_id(self) -> bytes:
-        """Give a name for a request that came without one."""
-        return b"%b-%x" % (self._prefix, next(self._count))
+        self._new_id = Names().new
 
     def accept(self, exchange: Exchange) -> None:
         head = exchange.head
         fields = dict(head.headers)
         request_id = fields.get(b"x-request-id")
         if request_id is None or not SAFE_ID.fullmatch(request_id):
-            request_id = self.new_id()
+            request_id = self._new_id()
         now = self._monotonic()
         ask = Ask(
             head.method,

@@ -8,8 +8,8 @@ from mainstay.edge.gateway.export.site import Site
 
 OURS = frozenset(
     {
-        "webhooks", "gateway", "processes", "drain_timeout", "access_log", "access_log_size", "trusted_proxies",
-        "tls", "max_body",
+        "webhooks", "gateway", "decide", "processes", "drain_timeout", "access_log", "access_log_size",
+        "trusted_proxies", "tls", "max_body",
     }
 )  # fmt: skip
 """Options of `edge:` that are about this program's own processes, or that every template expresses."""

@@ -108,18 +108,13 @@ class Site:
 
     @property
     def asked(self) -> Server:
-        """The gateway."""
-        return _own(self.edge.gateway, self.edge)
+        """Where the gateway is asked."""
+        return _own("decide", self.edge)
 
     @property
     def receiver(self) -> Server:
         """The receiver of webhooks."""
-        return _own(self.edge.webhooks, self.edge)
-
-    @property
-    def ask_path(self) -> str:
-        """Where the gateway is asked, without a slash at its end."""
-        return self.gateway.decide.path.rstrip("/") if self.gateway and self.gateway.decide else ""
+        return _own("webhooks", self.edge)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -218,9 +213,9 @@ def _server(url: str) -> Server:
     return Server(parts.hostname or "", parts.port or (443 if tls else 80), tls, parts.netloc)
 
 
-def _own(listen: str, edge: EdgeSettings) -> Server:
-    host, port = split(listen)
+def _own(listener: str, edge: EdgeSettings) -> Server:
+    host, port = split(edge.address(listener))
     if port == 0:
-        raise ConfigError("the edge listens on a free port", hint="name a port under `edge:`")
+        raise ConfigError(f"edge.{listener} is a free port", hint=f"name a port: edge: {{{listener}: ...}}")
     host = "127.0.0.1" if host in _ANY else host
-    return Server(host, port, edge.tls is not None, f"{host}:{port}")
+    return Server(host, port, edge.secures(listener), f"{host}:{port}")
