@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.store.named import QUERIES, Query, parse, plain, query, translate
+from mainstay.store.named import QUERIES, Query, parse, plain, query, together, translate
 from mainstay.store.sqlite_link import connect
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -72,6 +72,19 @@ def test_a_dialect_may_have_a_text_of_its_own() -> None:
     assert parse(source) == {"a": {"": ("Says one.", "SELECT 1"), "postgres": ("Says two.", "SELECT 2")}}
     with pytest.raises(ValueError, match="stands twice"):
         parse(source + source)
+
+
+def test_texts_of_one_query_take_the_same_parameters() -> None:
+    """A column that was added to one of them only would be lost without a word."""
+    for file in QUERIES.glob("*.sql"):
+        for name, texts in parse(file.read_text()).items():
+            if "postgres together" in texts:
+                single, many = texts.get("postgres") or texts[""], texts["postgres together"]
+                assert translate(single[1], "sqlite")[1] == translate(many[1], "sqlite")[1], name
+    whole = together("inbox.put")
+    assert whole is not None
+    assert "unnest" in whole.text
+    assert together("meta.put") is None
 
 
 def test_what_is_missing_is_named() -> None:

@@ -7,6 +7,9 @@ SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit;
 -- name: due (postgres)
 -- The same, leaving out what another node is just taking.
 SELECT id FROM run WHERE next_try_at <= :now ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+A change that `Tx.many` makes for many rows may have a text `(postgres together)`, in which each parameter is an array:
+one statement for all of them, instead of one journey through the server's planner for each.
 """
 
 import re
@@ -18,7 +21,9 @@ from typing import Any, NamedTuple
 
 QUERIES = Path(__file__).parent / "queries"
 
-_HEAD = re.compile(r"^--[ \t]*name:[ \t]*(\w+)[ \t]*(?:\((sqlite|postgres)\))?[ \t]*$", re.MULTILINE)
+_HEAD = re.compile(
+    r"^--[ \t]*name:[ \t]*(\w+)[ \t]*(?:\((sqlite|postgres|postgres[ ]together)\))?[ \t]*$", re.MULTILINE
+)
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]* )
@@ -112,12 +117,23 @@ def query(name: str, dialect: str) -> Query:
     about, text = found.get(dialect) or found.get("") or (None, None)
     if text is None or about is None:
         raise LookupError(f"the query {name} has no text for {dialect}")
-    text, params = translate(text, dialect)
+    text, params = translate(text, dialect.partition(" ")[0])
     _ready[dialect, name] = made = Query(name, text, about, params)
     return made
 
 
+def together(name: str) -> Query | None:
+    """Give the text of a query for many rows at once; None when it has none."""
+    if name not in _together:
+        query(name, "postgres")
+        file, _, short = name.partition(".")
+        has = "postgres together" in _file(file)[short]
+        _together[name] = query(name, "postgres together") if has else None
+    return _together[name]
+
+
 _ready: dict[tuple[str, str], Query] = {}
+_together: dict[str, Query | None] = {}
 
 
 @cache

@@ -20,7 +20,8 @@ from psycopg.types.string import StrDumper
 from mainstay.core.errors import JournalError
 from mainstay.core.secret import ESCAPES, torn
 from mainstay.store.base import Conflict, OutcomeUnknown, Rejected, Row, Unit
-from mainstay.store.named import query
+from mainstay.store.named import Query, query, together
+from mainstay.store.postgres_arrays import column, register
 from mainstay.store.writer import Again, Broken
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pauses between attempts to connect, in seconds: about as long as a server takes to restart."""
 
+FEW = 4
+"""Rows which are quicker one by one: the server plans for arrays longer."""
 _SESSION = {
     # A node that is paused inside a transaction must not keep the others from writing.
     "idle_in_transaction_session_timeout": "10s",
@@ -113,6 +116,7 @@ def adapt(connection: "psycopg.BaseConnection[Any]") -> None:
     connection.adapters.register_loader("bool", _Truth)
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(str, StrDumper)
+    register(connection)
 
 
 def connect(place: Place) -> Connection[DictRow]:
@@ -156,17 +160,20 @@ class PostgresTx:
         self.failed: Exception | None = None
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
-        return cast("list[Row]", self._execute(name, params).fetchall())
+        return cast("list[Row]", self._asked(name, params).fetchall())
 
     def one(self, name: str, /, **params: Any) -> Row | None:
-        return self._execute(name, params).fetchone()
+        return self._asked(name, params).fetchone()
 
     def run(self, name: str, /, **params: Any) -> int:
-        return max(0, self._execute(name, params).rowcount)
+        return max(0, self._asked(name, params).rowcount)
 
     def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
-        found = query(name, self.dialect)
+        found, whole = query(name, self.dialect), together(name)
         ready = [found.checked(row) for row in rows]
+        if whole is not None and len(ready) > FEW:
+            packed = {key: column([row[key] for row in ready]) for key in whole.params}
+            return max(0, self._execute(whole, packed).rowcount)
         try:
             with self._live().cursor() as cursor:
                 cursor.executemany(found.text.encode(), ready)
@@ -177,12 +184,15 @@ class PostgresTx:
     def signal(self, topic: str) -> None:
         self.signals.append(topic)
 
-    def _execute(self, name: str, params: Mapping[str, Any]) -> Cursor[DictRow]:
+    def _asked(self, name: str, params: Mapping[str, Any]) -> Cursor[DictRow]:
         found = query(name, self.dialect)
+        return self._execute(found, found.checked(params))
+
+    def _execute(self, found: Query, params: Mapping[str, Any]) -> Cursor[DictRow]:
         try:
-            return self._live().execute(found.text.encode(), found.checked(params))
+            return self._live().execute(found.text.encode(), params)
         except psycopg.Error as error:
-            raise self._fault(error, name) from error
+            raise self._fault(error, found.name) from error
 
     def _live(self) -> Connection[DictRow]:
         if self.connection is None:

@@ -5,6 +5,17 @@ ON CONFLICT (source, key) DO UPDATE SET event = excluded.event, at = excluded.at
  WHERE inbox_seen.event <> excluded.event
    AND (inbox_seen.at <= excluded.at - :window OR inbox_seen.at > excluded.at + :window);
 
+-- name: claim (postgres together)
+-- The same for many events, none of which has another one's key.
+INSERT INTO inbox_seen (source, key, event, at, digest)
+SELECT * FROM unnest(CAST(:source AS TEXT[]), CAST(:key AS TEXT[]), CAST(:id AS TEXT[]),
+                     CAST(:received_at AS DOUBLE PRECISION[]), CAST(:digest AS TEXT[]))
+ON CONFLICT (source, key) DO UPDATE SET event = excluded.event, at = excluded.at, digest = excluded.digest
+ WHERE inbox_seen.event <> excluded.event
+   AND (SELECT inbox_seen.at <= excluded.at - w.seconds OR inbox_seen.at > excluded.at + w.seconds
+          FROM unnest(CAST(:id AS TEXT[]), CAST(:window AS DOUBLE PRECISION[])) AS w (id, seconds)
+         WHERE w.id = excluded.event);
+
 -- name: claimed
 -- The event that is known by a key.
 SELECT event, digest FROM inbox_seen WHERE source = :source AND key = :key;
@@ -15,6 +26,18 @@ INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_age
                    event_type, order_key, key, digest, conflict_of, state, next_at)
 VALUES (:id, :source, :received_at, :headers, :body, :query, :peer, :user_agent, :secret, :sent_at, :event_id,
         :event_type, :order_key, :key, :digest, :conflict_of, :state, :received_at)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: put (postgres together)
+-- The same for many events.
+INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
+                   event_type, order_key, key, digest, conflict_of, state, next_at)
+SELECT * FROM unnest(
+    CAST(:id AS TEXT[]), CAST(:source AS TEXT[]), CAST(:received_at AS DOUBLE PRECISION[]), CAST(:headers AS TEXT[]),
+    CAST(:body AS BYTEA[]), CAST(:query AS TEXT[]), CAST(:peer AS TEXT[]), CAST(:user_agent AS TEXT[]),
+    CAST(:secret AS TEXT[]), CAST(:sent_at AS DOUBLE PRECISION[]), CAST(:event_id AS TEXT[]),
+    CAST(:event_type AS TEXT[]), CAST(:order_key AS TEXT[]), CAST(:key AS TEXT[]), CAST(:digest AS TEXT[]),
+    CAST(:conflict_of AS TEXT[]), CAST(:state AS TEXT[]), CAST(:received_at AS DOUBLE PRECISION[]))
 ON CONFLICT (id) DO NOTHING;
 
 -- name: used
