@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
+from mainstay.app.upkeep import upkeep_ports
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.settings import BackupSettings
@@ -43,6 +44,7 @@ from mainstay.ports.services import ServiceControl, control_for
 from mainstay.store import outbox, runs
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
+from mainstay.upkeep.ports import UpkeepPorts
 
 MESSAGES_KEPT = 90 * 86400.0
 """Seconds for which delivered messages are remembered."""
@@ -267,4 +269,5 @@ def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[
         BackupPorts: backup,
         HealPorts: heal,
         JournalPorts: journal,
+        UpkeepPorts: upkeep_ports(config, clock, store),
     }

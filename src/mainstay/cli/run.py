@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from mainstay.cli.context import Context
+from mainstay.cli.context import Context, run_async
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
     config = ctx.config(secrets=not args.dry_run)
     job = known(config, args.job)
     if args.dry_run:
-        return _plan(ctx, config, job, given)
+        return _plan(ctx, job, config, given)
     return do(ctx, config, [(job, given)])
 
 
@@ -44,15 +44,29 @@ def _argument(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _plan(ctx: Context, config: Any, name: str, given: dict[str, Any]) -> int:
+def _plan(ctx: Context, name: str, config: Any, given: dict[str, Any]) -> int:
+    """Say what a run would do: in the job's own words when it can look ahead, else its steps."""
     from mainstay.app.compose import jobs_of
+    from mainstay.core.job import Job
 
     job = jobs_of(config)[name]
     steps = list(type(job).steps)
+    lines = None if type(job).foresee is Job.foresee else run_async(_foresee(ctx, name, given))
     if ctx.out.json:
-        ctx.out.data({"job": name, "type": job.type_name, "args": given, "steps": steps})
+        ctx.out.data({"job": name, "type": job.type_name, "args": given, "steps": steps, "would": lines})
         return 0
     ctx.out.print(f"would run {name}", (f"  ({job.type_name})", "dim"))
+    if lines is not None:
+        for line in lines:
+            ctx.out.print(f"  {line}")
+        return 0
     for number, step in enumerate(steps, 1):
         ctx.out.print((f"  {number}. ", "dim"), step)
     return 0
+
+
+async def _foresee(ctx: Context, name: str, given: dict[str, Any]) -> list[str] | None:
+    from mainstay.engine.foresight import Foresight
+
+    async with ctx.app() as app:
+        return await app.jobs[name].foresee(Foresight(app.clock, app.ports, given))

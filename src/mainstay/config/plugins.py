@@ -14,6 +14,7 @@ ROOMS = (
     "mainstay.ports.objects",
     "mainstay.engine.journal_jobs",
     "mainstay.backup.jobs",
+    "mainstay.upkeep.cleanup.job",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

@@ -66,6 +66,20 @@ class RunContext(Protocol):
         ...
 
 
+class Look(Protocol):
+    """What a job is given to say what it would do."""
+
+    args: Mapping[str, Any]
+
+    def now(self) -> float:
+        """Wall time, seconds since 1970."""
+        ...
+
+    def get(self, port: type[T]) -> T:
+        """Give the adapter that the composition root provides for `port`."""
+        ...
+
+
 class Job(Plugin, kind="job"):
     """Work with a schedule, a time-out, retries and an overlap rule."""
 
@@ -94,3 +108,7 @@ class Job(Plugin, kind="job"):
     async def run(self, run: RunContext) -> Outcome:
         """Do the work. Raise `JobFailed` for expected faults."""
         raise NotImplementedError
+
+    async def foresee(self, look: Look) -> list[str] | None:
+        """Say, line by line, what a run would do now; change nothing. None when only a run can tell."""
+        return None

@@ -8,6 +8,7 @@ from mainstay.readiness.judgement import Judgement, configured, missing
 from mainstay.readiness.matrix import MATRIX, Row
 from mainstay.readiness.rules import RULES, by_job
 from mainstay.readiness.setup import Setup
+from mainstay.readiness.upkeep import UPKEEP
 
 
 def assess(setup: Setup, evidence: Evidence, now: float) -> list[Finding]:
@@ -33,7 +34,7 @@ def ready(findings: Sequence[Finding]) -> bool:
 
 
 def _judge(row: Row, setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
-    judge = RULES.get(row.name)
+    judge = RULES.get(row.name) or UPKEEP.get(row.name)
     found = judge(setup, evidence, now) if judge else by_job(row.name, setup, evidence, now, row.today)
     note = setup.covered.get(row.name)
     if found is None:

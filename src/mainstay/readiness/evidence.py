@@ -1,8 +1,9 @@
 """What the journal can bear witness to, read in one consistent look."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Row, Tx
@@ -11,6 +12,14 @@ from mainstay.store.inbox_delivery import Delivery
 
 ALIVE = 300.0
 """Seconds after its last beat that an agent still counts as living."""
+
+
+class Done(NamedTuple):
+    """The newest run of a job that was done: when it ended, and what it said of itself."""
+
+    at: float
+    summary: str
+    outcome: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Evidence:
     owed: Mapping[str, Row] = field(default_factory=dict)
     done: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, Row] = field(default_factory=dict)
+    last: Mapping[str, Done] = field(default_factory=dict)
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     waiting: Mapping[str, float] = field(default_factory=dict)
     """Since when the oldest webhook of a source waits."""
@@ -61,6 +71,7 @@ def gather(tx: Tx, now: float) -> Evidence:
         owed={row["channel"]: row for row in tx.all("readiness.owed")},
         done=_times(tx.all("readiness.done"), "job"),
         failed={row["job"]: row for row in tx.all("readiness.failed")},
+        last={row["job"]: _done(row) for row in tx.all("readiness.last")},
         deliveries=inbox_delivery.deliveries(tx),
         waiting={one.source: one.oldest_at for one in webhooks if one.state == QUEUED},
         dead={one.source: one.events for one in webhooks if one.state == DEAD},
@@ -69,6 +80,11 @@ def gather(tx: Tx, now: float) -> Evidence:
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )
+
+
+def _done(row: Row) -> Done:
+    outcome = json.loads(row["outcome"] or "{}")
+    return Done(float(row["at"]), row["summary"] or "", outcome if isinstance(outcome, dict) else {})
 
 
 def _times(rows: list[Row], key: str, at: str = "at") -> dict[str, float]:

@@ -76,7 +76,6 @@ _ROWS = (
         P1,
         "Old files are cleaned up",
         "disks fill up",
-        "use systemd-tmpfiles or logrotate",
     ),
     Row(
         "process_queued_jobs",

@@ -49,6 +49,11 @@ SELECT job, max(finished_at) AS at FROM run WHERE state = 'done' GROUP BY job;
 SELECT job, finished_at AS at, error FROM run r WHERE state = 'failed' AND id =
     (SELECT max(n.id) FROM run n WHERE n.job = r.job AND n.state IN ('done', 'failed'));
 
+-- name: last
+-- The newest run of every job that was done, with what it said of itself.
+SELECT job, finished_at AS at, summary, outcome FROM run r WHERE state = 'done' AND id =
+    (SELECT max(n.id) FROM run n WHERE n.job = r.job AND n.state = 'done');
+
 -- name: hosts
 -- The machines on which an agent lives.
 SELECT DISTINCT host FROM node WHERE role = 'agent' AND beat_at > :since;

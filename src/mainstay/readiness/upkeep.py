@@ -1,0 +1,28 @@
+"""Rows about jobs that say what they did: judged by the outcome of the newest run that was done."""
+
+from mainstay.readiness.evidence import Evidence
+from mainstay.readiness.judgement import Judgement, configured, missing, proven, running
+from mainstay.readiness.rules import Rule, by_job
+from mainstay.readiness.setup import Setup
+
+
+def cleanup_temp_files(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when a run deleted what was old within eight days and measured it; a rehearsal deletes nothing."""
+    row = "cleanup_temp_files"
+    fix = "jobs: {cleanup_temp_files: {paths: [{path: /var/tmp}], docker: {}}}"
+    names = [name for name, kind in setup.jobs.items() if kind == row]
+    if not names:
+        found = by_job(row, setup, evidence, now, fix)
+        return missing("no job cleans up", fix) if row not in setup.jobs else found
+    found = by_job(row, setup, evidence, now, fix)
+    last = evidence.last.get(names[0])
+    if found.standing != "running" or last is None:
+        return found
+    if last.outcome.get("rehearsal"):
+        return configured(last.summary, f"mainstay run {names[0]}", last.at)
+    if not last.outcome.get("in_time", True):
+        return running(last.summary, last.at, f"give jobs.{names[0]} a larger budget")
+    return proven(last.summary, last.at)
+
+
+UPKEEP: dict[str, Rule] = {"cleanup_temp_files": cleanup_temp_files}

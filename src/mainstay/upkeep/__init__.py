@@ -1,0 +1,4 @@
+"""Keeping machines in shape: clean-up of old files, security updates.
+
+Each job is a package of its own; they share `ports.py` and `program.py` and know nothing of each other.
+"""

@@ -1,0 +1,60 @@
+"""Rows about upkeep: what a run said of itself decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mainstay.core.finding import Finding, Standing
+from mainstay.readiness.assess import assess
+from mainstay.readiness.evidence import Done, Evidence
+from mainstay.readiness.setup import Setup
+
+NOW = 1_780_000_000.0
+DAY = 86400.0
+
+
+def judged(row: str, jobs: dict[str, str], last: Done | None = None, **evidence: Any) -> Finding:
+    name = next(iter(jobs), row)
+    known = Evidence(last={name: last}, done={name: last.at}, **evidence) if last else Evidence(**evidence)
+    return next(one for one in assess(Setup("x", "x", jobs=jobs), known, NOW) if one.rule == row)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "last", "standing", "words"),
+    [
+        ({}, None, Standing.MISSING, "no job cleans up"),
+        ({"tidy": "cleanup_temp_files"}, None, Standing.CONFIGURED, "not been done"),
+        (
+            {"tidy": "cleanup_temp_files"},
+            Done(NOW - DAY, "rehearsal, nothing was deleted", {"rehearsal": True}),
+            Standing.CONFIGURED,
+            "rehearsal",
+        ),
+        (
+            {"tidy": "cleanup_temp_files"},
+            Done(NOW - DAY, "3 GB came free; 10m were up", {"rehearsal": False, "in_time": False}),
+            Standing.RUNNING,
+            "10m were up",
+        ),
+        (
+            {"tidy": "cleanup_temp_files"},
+            Done(NOW - DAY, "3 GB came free: 12 files", {"rehearsal": False, "in_time": True}),
+            Standing.PROVEN,
+            "3 GB came free",
+        ),
+        (
+            {"tidy": "cleanup_temp_files"},
+            Done(NOW - 9 * DAY, "3 GB came free: 12 files", {}),
+            Standing.CONFIGURED,
+            "not done lately",
+        ),
+        ({"cleanup_temp_files": "command"}, Done(NOW - DAY, "ok", {}), Standing.RUNNING, "done"),
+    ],
+)
+def test_cleaning_up_is_proven_by_what_came_free(
+    jobs: dict[str, str], last: Done | None, standing: Standing, words: str
+) -> None:
+    finding = judged("cleanup_temp_files", jobs, last)
+    assert (finding.standing, words in finding.evidence) == (standing, True), finding
