@@ -54,7 +54,7 @@ async def test_old_releases_go_but_not_the_newest_and_not_what_runs(engine: Dock
     freed, lines = await tidy(**rule)
     assert images(engine) == {f"mainstay-clean/{name}" for name in ("app:1", "app:3", "app:4", "kept:1")}
     assert would.images == freed.images == 2
-    assert told == lines == ["delete the image mainstay-clean/app:2", "delete the image mainstay-clean/app:0"]
+    assert told == lines == ["delete the image mainstay-clean/app:0", "delete the image mainstay-clean/app:2"]
     # What came free is what Docker says that it has less: two images with a shell and 200 kB each.
     assert freed.bytes > 400_000
 

@@ -140,7 +140,7 @@ async def _unused(rule: DockerRule, now: float) -> list[Image]:
     assert rule.images is not None  # noqa: S101 - asked by the caller
     return [
         image
-        for image in images
+        for image in sorted(images, key=lambda image: (image.at, image.names))
         if image.id not in used | kept
         and not named.intersection(image.names)
         and not (stay and any(stay.cover(name) for name in image.names))
