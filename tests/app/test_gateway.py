@@ -32,10 +32,10 @@ GET = b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 class Stage:
     """An edge with a gateway, whose file a test writes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, meter: Meter | None = None) -> None:
         self.file = directory / "mainstay.yaml"
         self.log = directory / "state/access.log"
-        self.meter = Meter()
+        self.meter = meter or Meter()
         house = House()
         openings = {"gateway": house.carry, "decide": house.decide}
         self.edge = Edge(SystemClock(), self.meter, lambda config: openings)
@@ -81,7 +81,7 @@ async def test_limits_origins_log_and_numbers_from_one_file(stage: Stage) -> Non
         ]
         assert len({line["request"] for line in lines}) == 5
         assert stage.meter.cell(REQUESTS, "/", "admitted").value == 3
-        assert stage.meter.cell(REQUESTS, "", "limited").value == 2
+        assert stage.meter.cell(REQUESTS, "/", "limited").value == 2
 
 
 async def test_counts_and_connections_outlive_a_change_of_the_file(stage: Stage) -> None:

@@ -22,6 +22,7 @@ from mainstay.engine.scheduler import Scheduler
 from mainstay.incidents.leftovers import Known, tidy
 from mainstay.ports.clock import SystemClock
 from mainstay.ports.services.process import ProcessControl
+from mainstay.store import gateway
 from mainstay.store.open import open_store
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ async def _serve_one(
     """Serve one configuration; give the next one, or None when it is time to end."""
     async with open_app(config, role="agent") as app:
         await app.store.write(lambda tx: app.desk.clear_condition(tx, CONFIG_CONDITION, "the file is right"))
+        if config.gateway is None:
+            await app.store.write(lambda tx: gateway.forget(tx, app.node.host))
         async with _working(app, say) as work:
             while not work.done():
                 wish = asyncio.ensure_future(wishes.get())
@@ -121,6 +124,8 @@ async def _work(app: App, say: Say) -> None:
         tasks.create_task(report(app, say))
         if app.config.webhooks:
             tasks.create_task(_deliver(app))
+        if app.config.gateway is not None:
+            tasks.create_task(app.look_at_gateway())
         for sender in app.senders():
             tasks.create_task(sender.run())
         for control in app.controls.values():
@@ -132,7 +137,11 @@ async def _watch(app: App) -> None:
     """Ask the checks while this node holds the role; with several nodes on one journal one of them does."""
     config = app.config
     known = Known(
-        {check for check, _, _ in config.checks()}, set(app.jobs), set(config.notify), set(config.webhooks)
+        {check for check, _, _ in config.checks()},
+        set(app.jobs),
+        set(config.notify),
+        set(config.webhooks),
+        gateway=config.gateway is not None,
     )
 
     async def ask() -> None:

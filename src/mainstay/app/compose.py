@@ -21,6 +21,8 @@ from mainstay.core.run import Run, RunState
 from mainstay.edge.delivery.courier import Courier
 from mainstay.edge.delivery.repair.auto import Repairer
 from mainstay.edge.delivery.targets import Tools as DeliveryTools
+from mainstay.edge.http.meter import DIRECTORY
+from mainstay.edge.sight.lookout import Lookout
 from mainstay.engine.journal_jobs import JournalBackup, JournalPorts, JournalPrune
 from mainstay.engine.node import Node
 from mainstay.engine.runner import RunHook, Runner
@@ -41,7 +43,7 @@ from mainstay.ports.postgres.tools import Tools
 from mainstay.ports.resolver import Resolver
 from mainstay.ports.scratch import Scratch
 from mainstay.ports.services import ServiceControl, control_for
-from mainstay.store import outbox, runs
+from mainstay.store import gateway, outbox, runs
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
 from mainstay.upkeep.ports import UpkeepPorts
@@ -92,6 +94,11 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Courier(self.store, tools, self.config.webhooks, self.desk).serve())
             tasks.create_task(Repairer(self.store, tools, sources, self.desk).serve())
+
+    async def look_at_gateway(self) -> None:
+        """Look at the gateway of this machine, for ever."""
+        directory = self.config.state_dir / DIRECTORY
+        await Lookout(self.store, self.clock, self.node.host, directory, self.desk).serve()
 
     def senders(self) -> list[Sender]:
         """Make one sender per channel."""
@@ -261,6 +268,7 @@ def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[
     prunes = (
         lambda tx, now: outbox.forget(tx, now - MESSAGES_KEPT),
         lambda tx, now: runs.prune(tx, now - RUNS_KEPT),
+        gateway.prune,
     )
     journal = JournalPorts(store, path, config.state_dir / "journal-copies", prunes)
     return {

@@ -36,7 +36,9 @@ class House:
         async with AsyncExitStack() as stack:
             with self._origins.expecting(settings.routes):
                 policy = await stack.enter_async_context(self._policy(around))
-            holding = self._origins.hold(settings.routes, around.clock, around.meter, directory)
+            holding = self._origins.hold(
+                settings.routes, around.clock, around.meter, directory, policy.contacts
+            )
             carrying = await stack.enter_async_context(holding)
             yield Gateway(policy, carrying.plane, around.clock, carrying.counts.request)
 

@@ -1,4 +1,7 @@
-"""Show how the gateway's origins are, and switch a route to other ones without a failed request."""
+"""Show how the gateway's origins are, and those whom it needs itself; switch a route to other origins.
+
+A switch fails no request. Exit code 1 when no origin of a route is well.
+"""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstay.cli.context import Context
 from mainstay.cli.output import Text
 from mainstay.cli.table import Column, show
+from mainstay.cli.words import ago, span
 from mainstay.core.errors import MainstayError
 
 if TYPE_CHECKING:
@@ -13,10 +17,12 @@ if TYPE_CHECKING:
 
 STATES = {
     "up": ("●", "green"),
+    "trial": ("▲", "yellow"),
     "draining": ("○", "dim"),
     "ejected": ("✖", "red"),
     "down": ("✖", "red"),
 }
+NEEDS = {"up": ("●", "green"), "down": ("✖", "red"), "unknown": ("○", "dim")}
 PATIENCE = 5.0
 
 
@@ -74,21 +80,60 @@ def _show(ctx: Context, answers: list[dict[str, Any]]) -> int:
         return 0
     rows: list[list[str | Text]] = []
     for answer in answers:
+        process = str(answer["process"]) if len(answers) > 1 else ""
         for route in answer["routes"]:
-            for origin in route["origins"]:
-                symbol, style = STATES[origin["state"]]
-                rows.append(
-                    [
-                        (symbol, style),
-                        (route["route"], "bold"),
-                        origin["url"],
-                        origin["state"],
-                        str(origin["active"]),
-                        str(origin["requests"]),
-                        str(origin["failures"]),
-                        str(answer["process"]) if len(answers) > 1 else "",
-                    ]
-                )
-    titles = ("", "route", "origin", "state", "under way", "requests", "failures", "process")
-    show(ctx.out, [Column(title, right=4 <= number <= 6) for number, title in enumerate(titles)], rows)
-    return 0
+            rows += [_origin(route["route"], origin, answer["at"], process) for origin in route["origins"]]
+    titles = ("", "route", "origin", "state", "for", "under way", "requests", "failures", "process", "says")
+    show(
+        ctx.out,
+        [
+            Column(title, right=5 <= number <= 7, wrap=title == "says")
+            for number, title in enumerate(titles)
+            if title != "process" or len(answers) > 1
+        ],
+        rows if len(answers) > 1 else [[*row[:8], row[9]] for row in rows],
+    )
+    _needs(ctx, answers)
+    return _code(answers)
+
+
+def _code(answers: list[dict[str, Any]]) -> int:
+    """Give 1 when no origin of a route is well in some process."""
+    from mainstay.edge.sight.merge import bad, serving
+
+    routes = [serving(route) for answer in answers for route in answer["routes"]]
+    return 1 if any(there and len(bad(there)) == len(there) for there in routes) else 0
+
+
+def _origin(route: str, origin: dict[str, Any], now: float, process: str) -> list[str | Text]:
+    symbol, style = STATES[origin["state"]]
+    return [
+        (symbol, style),
+        (route, "bold"),
+        origin["url"],
+        (origin["state"], "" if origin["state"] == "up" else style),
+        span(now - origin["since"]),
+        str(origin["active"]),
+        str(origin["requests"]),
+        str(origin["failures"]),
+        process,
+        (origin["detail"], "dim"),
+    ]
+
+
+def _needs(ctx: Context, answers: list[dict[str, Any]]) -> None:
+    """Print how those answer whom the gateway itself needs."""
+    rows: list[list[str | Text]] = []
+    for answer in answers:
+        for need in answer["needs"]:
+            symbol, style = NEEDS[need["state"]]
+            held = span(answer["at"] - need["since"]) if need["since"] else ""
+            asked = f"asked {ago(need['at'], answer['at'])}" if need["at"] else "not asked yet"
+            rows.append(
+                [(symbol, style), (need["what"], "bold"), need["place"], need["state"], held, (asked, "dim")]
+                + [(need["detail"], "dim")]
+            )
+    if rows:
+        ctx.out.print("")
+        titles = ("", "needs", "at", "state", "for", "", "says")
+        show(ctx.out, [Column(title, wrap=title == "says") for title in titles], rows)

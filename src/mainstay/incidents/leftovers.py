@@ -27,6 +27,8 @@ class Known:
     channels: Collection[str]
     sources: Collection[str] = ()
     """Names of sources of webhooks."""
+    gateway: bool = True
+    """Whether there is one; what is wrong with it is judged where it is looked at."""
 
 
 def tidy(tx: Tx, desk: Desk, known: Known) -> None:
@@ -39,7 +41,9 @@ def tidy(tx: Tx, desk: Desk, known: Known) -> None:
     subjects |= {"target": known.sources, "dead_letters": known.sources, "repair": known.sources}
     for incident in incidents.live(tx):
         kind, _, name = incident.key.partition(":")
-        if name and name not in subjects.get(kind, (name,)):
+        if kind == "gateway" and not known.gateway:
+            _end(tx, desk, incident, f"the gateway {GONE}")
+        elif name and name not in subjects.get(kind, (name,)):
             _end(tx, desk, incident, f"the {NOUNS.get(kind, kind)} {name} {GONE}")
     results.forget(tx, [row["check_id"] for row in results.states(tx) if row["check_id"] not in known.checks])
     for check in incidents.suspicions(tx):

@@ -250,8 +250,11 @@ class Gate:
         if case.ask.request_id:
             answer.headers.append((b"x-request-id", case.ask.request_id))
             answer.body = named(answer.body, case.ask.request_id)
-        if case.route is not None and case.route.cors is not None and answer.why != "preflight":
-            answer.headers += case.route.cors.headers(case.origin)
+        route = case.route
+        if route is not None:
+            answer.route = route.settings.label
+            if route.cors is not None and answer.why != "preflight":
+                answer.headers += route.cors.headers(case.origin)
         return answer
 
     # --- what has to be waited for ------------------------------------------------------------------------------------

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.auth import Authenticator
 from mainstay.edge.gateway.certificates import Certificates
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.gateway.gate import Gate
 from mainstay.edge.gateway.keyring import Connect, KeyRing
 from mainstay.edge.gateway.limits import Leases, Limiter, MemoryLimiter, SharedLimiter
@@ -27,6 +29,9 @@ from mainstay.edge.http.exchange import Header
 from mainstay.ports.clock import Clock
 
 _log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds for which nobody has asked Redis, or a service that did not answer, before it is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,18 @@ class Gateway:
         """The policy in force, as it was written."""
         return self._policy.gate.settings
 
+    def contacts(self) -> list[Contact]:
+        """Give how those answer whom the policy in force needs."""
+        policy = self._policy
+        found = [source.contact for source in policy.sources]
+        if isinstance(policy.counters.central, Leases):
+            found.append(policy.counters.central.contact)
+        if policy.remote is not None:
+            found.append(policy.remote.contact)
+        if self._ring is not None and self.settings.auth.keys is not None:
+            found.append(self._ring.contact)
+        return found
+
     async def start(self) -> None:
         """Get what is needed and keep it fresh.
 
@@ -144,10 +161,23 @@ class Gateway:
             wanted[id(source)] = source.run
         if self._ring is not None and self.settings.auth.keys is not None:
             wanted[id(self._ring)] = self._ring.run
+        central, remote = self._policy.counters.central, self._policy.remote
+        if isinstance(central, Leases):
+            wanted[id(central)] = partial(self._look_at, central)
+        if remote is not None:
+            wanted[id(remote)] = partial(self._look_at, remote)
         for name in self._tasks.keys() - wanted.keys():
             self._tasks.pop(name).cancel()
         for name in wanted.keys() - self._tasks.keys():
             self._tasks[name] = asyncio.ensure_future(wanted[name]())
+
+    async def _look_at(self, one: Leases | Remote) -> None:
+        """Have it asked when nobody else has for a while: a store always, a service only while it did not answer."""
+        while True:
+            await self._around.clock.sleep(LOOK_EVERY)
+            idle = one.contact.older(LOOK_EVERY)
+            if idle and (isinstance(one, Leases) or one.contact.well is False):
+                await one.look()
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -196,7 +226,7 @@ class Gateway:
             return None
         if old is not None and old.remote is not None and old.remote.settings == settings:
             return old.remote
-        return Remote(settings, self._outside)
+        return Remote(settings, self._outside, self._around.clock)
 
     def _shared(self, settings: StoreSettings) -> SharedLimiter:
         path = self._around.directory / f"limits-{settings.most}"
@@ -222,5 +252,12 @@ class Gateway:
         central = Leases(
             redis, self._around.clock, host,
             when_down=settings.on_store_down, largest=settings.lease, most=settings.most,
+            place=_place(settings.url.reveal()),
         )  # fmt: skip
         return Counters(settings, host, central, redis)
+
+
+def _place(url: str) -> str:
+    """Give a Redis' address without what would let its reader in."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.gateway.hygiene import safe
 from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.ports.clock import Clock
@@ -32,6 +33,7 @@ class KeyRing:
         self._store: Store | None = None
         self._keys: dict[bytes, tuple[str, Identity]] | None = None
         self._used: dict[str, float] = {}
+        self.contact = Contact("journal", "API keys", clock, grave=True)
 
     @property
     def known(self) -> bool:
@@ -66,6 +68,7 @@ class KeyRing:
                 if store.version(keys.TOPIC) == seen:
                     await store.wait(keys.TOPIC, _LOOK_ANYWAY)
             except JournalError as fault:
+                self._missed(fault)
                 _log.warning("API keys cannot be looked up: %s; those known before stay in use", fault)
                 await self._clock.sleep(1.0)
 
@@ -74,12 +77,18 @@ class KeyRing:
         try:
             await self.load()
         except JournalError as fault:
+            self._missed(fault)
             _log.warning("API keys cannot be looked up: %s", fault)
+
+    def _missed(self, fault: JournalError) -> None:
+        self.contact.grave = not self.known
+        self.contact.bad(fault.what)
 
     async def load(self) -> None:
         """Read the keys. Raises `JournalError`."""
         store, now = await self._opened(), self._clock.now()
         self._take(await store.read(lambda tx: keys.live(tx, now)))
+        self.contact.good()
 
     async def close(self) -> None:
         """Say what is not said yet of the keys' use, and close the journal."""

@@ -68,6 +68,8 @@ class Deny:
     plan: str | None = None
     close: bool = False
     """Whether the connection is to be closed after the answer: it carried too many bad credentials."""
+    route: str = ""
+    """What the route is called that it was for, if there is one."""
 
 
 Verdict = Admit | Deny

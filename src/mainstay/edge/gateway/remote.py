@@ -4,20 +4,25 @@ import asyncio
 import json
 from typing import Any
 
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.gateway.hygiene import safe
 from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
 from mainstay.edge.gateway.outside import Outside, Unreachable
 from mainstay.edge.gateway.settings_auth import RemoteSettings
+from mainstay.ports.clock import Clock
 
 _MOST_BYTES = 65_536
 _BAD = (401, 403, 404)
+NOBODYS = b"mainstay-asks-whether-you-answer"
+"""A token that nobody has."""
 
 
 class Remote:
     """The service under `gateway.auth.remote`. What it answers is remembered by whoever asks here."""
 
-    def __init__(self, settings: RemoteSettings, outside: Outside) -> None:
+    def __init__(self, settings: RemoteSettings, outside: Outside, clock: Clock) -> None:
         self.settings = settings
+        self.contact = Contact("service", settings.url, clock, grave=True)
         self._outside = outside
         self._open: dict[bytes, asyncio.Task[Known]] = {}
         self.asked = 0
@@ -33,7 +38,24 @@ class Remote:
             task.add_done_callback(lambda _: self._open.pop(raw, None))
         return asyncio.ensure_future(asyncio.shield(task))
 
+    async def look(self) -> None:
+        """Ask about a token that nobody has, to learn whether it answers again."""
+        await self._ask(NOBODYS)
+
     async def _ask(self, raw: bytes) -> Known:
+        """Ask, and note how it answered."""
+        try:
+            found = await self._answer(raw)
+        except Unreachable as fault:
+            self.contact.bad(str(fault))
+            return Unsure("the service that knows tokens does not answer")
+        if isinstance(found, Unsure):
+            self.contact.bad(found.why)
+        else:
+            self.contact.good()
+        return found
+
+    async def _answer(self, raw: bytes) -> Known:
         self.asked += 1
         wanted = self.settings
         headers = {"Authorization": f"Bearer {wanted.secret.reveal()}"} if wanted.secret else {}
@@ -42,11 +64,11 @@ class Remote:
             status, body = await self._outside.post(wanted.url, data, headers, wanted.timeout, _MOST_BYTES)
         except UnicodeDecodeError:
             return Bad("not a token")
-        except Unreachable:
-            return Unsure("the service that knows tokens does not answer")
         if status in _BAD:
             return Bad("not known")
-        return self._read(body) if status == 200 else Unsure("the service that knows tokens is in trouble")
+        if status == 200:
+            return self._read(body)
+        return Unsure(f"the service that knows tokens is in trouble: it answers {status}")
 
     def _read(self, body: bytes) -> Known:
         try:

@@ -2,7 +2,7 @@
 
 from mainstay.edge.http.accesslog import AccessLog, quoted
 from mainstay.edge.http.head import Refused
-from mainstay.edge.http.meter import Cell, Family, Meter
+from mainstay.edge.http.meter import Cell, Family, Histogram, Meter
 from mainstay.edge.http.turn import Turn
 from mainstay.ports.clock import Clock
 
@@ -12,6 +12,37 @@ TOOK = Family(
     "Seconds from the end of a request's head to the end of its answer.",
     ("listener",),
     kind="histogram",
+)
+ROUTE_TOOK = Family(
+    "mainstay_edge_route_seconds",
+    "Seconds from the end of a request's head to the end of its answer, by route.",
+    ("listener", "route"),
+    kind="histogram",
+    bounds=(
+        0.001,
+        0.002,
+        0.003,
+        0.005,
+        0.0075,
+        0.01,
+        0.015,
+        0.02,
+        0.03,
+        0.05,
+        0.075,
+        0.1,
+        0.15,
+        0.25,
+        0.5,
+        1.0,
+        2.5,
+        10.0,
+    ),
+)
+ROUTE_ANSWERS = Family(
+    "mainstay_edge_route_answers",
+    "Answers by route and the hundreds of their status: 2xx, 4xx and so on; 499 when the client went first.",
+    ("listener", "route", "class"),
 )
 CUT = Family(
     "mainstay_edge_cut",
@@ -29,7 +60,19 @@ CONNECTIONS = Family("mainstay_edge_connections", "Connections that are open.", 
 DROPPED = Family("mainstay_edge_log_dropped", "Lines of the access log that could not be written.")
 PROCESSES = Family("mainstay_edge_processes", "Processes of the edge that live.", kind="gauge")
 
-FAMILIES = (REQUESTS, TOOK, CUT, REFUSED, RECEIVED, SENT, CONNECTIONS, DROPPED, PROCESSES)
+FAMILIES = (
+    REQUESTS,
+    TOOK,
+    ROUTE_TOOK,
+    ROUTE_ANSWERS,
+    CUT,
+    REFUSED,
+    RECEIVED,
+    SENT,
+    CONNECTIONS,
+    DROPPED,
+    PROCESSES,
+)
 """What is counted of HTTP, whoever answers."""
 
 
@@ -47,6 +90,7 @@ class Witness:
         self._clock = clock
         self._agents: dict[bytes, str] = {}
         self._by_status: dict[int, Cell] = {}
+        self._by_route: dict[tuple[str, int], tuple[Cell, Histogram]] = {}
         self._took = meter.histogram(TOOK, listener)
         self._cut = meter.cell(CUT, listener)
         self._received = meter.cell(RECEIVED, listener)
@@ -62,6 +106,8 @@ class Witness:
             self._by_status[status] = cell
         cell.add()
         self._took.observe(seconds)
+        if turn.notes is not None:
+            self._route_ended(turn.notes.get("route", ""), status // 100 or 4, seconds)
         if cut:
             self._cut.add()
         if turn.received:
@@ -70,6 +116,18 @@ class Witness:
             self._sent.add(turn.sent)
         if self.log is not None:
             self.log.put(self._line(turn, seconds, cut))
+
+    def _route_ended(self, route: str, hundreds: int, seconds: float) -> None:
+        known = self._by_route.get((route, hundreds))
+        if known is None:
+            answers = self._meter.cell(ROUTE_ANSWERS, self._listener, route, f"{hundreds}xx")
+            known = self._by_route[route, hundreds] = (
+                answers,
+                self._meter.histogram(ROUTE_TOOK, self._listener, route),
+            )
+        known[0].add()
+        if hundreds != 1:  # a WebSocket lasts as long as its client likes
+            known[1].observe(seconds)
 
     def refused(self, address: str, refusal: Refused) -> None:
         self._meter.cell(REFUSED, self._listener, str(refusal.status)).add()

@@ -8,26 +8,36 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mainstay.core.errors import MainstayError
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.proxy.plane import Plane
 
 PATTERN = "gateway-*.sock"
 LONGEST = 64 * 1024
+Contacts = Callable[[], Sequence[Contact]]
+"""Gives those whom the gateway itself needs."""
+
+
+def nobody() -> Sequence[Contact]:
+    """Give none."""
+    return ()
 
 
 @asynccontextmanager
-async def controlled(plane: Plane, directory: Path) -> AsyncIterator[Path]:
+async def controlled(plane: Plane, directory: Path, contacts: Contacts = nobody) -> AsyncIterator[Path]:
     """Answer at a socket in `directory`, which exists. Raises `MainstayError`."""
+    desk = _Desk(plane, contacts)
     path = directory / f"gateway-{os.getpid()}.sock"
     calls: set[asyncio.Task[None]] = set()
 
     def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(_serve(plane, reader, writer))
+        task = asyncio.get_running_loop().create_task(_serve(desk, reader, writer))
         calls.add(task)
         task.add_done_callback(calls.discard)
 
@@ -60,10 +70,27 @@ def _bound(path: Path) -> socket.socket:
     return listening
 
 
-async def _serve(plane: Plane, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What is asked about."""
+
+    plane: Plane
+    contacts: Contacts
+
+    def state(self) -> dict[str, Any]:
+        """Give all that is known now."""
+        return {
+            "process": os.getpid(),
+            "at": self.plane.ticker.clock.now(),
+            "routes": self.plane.state(),
+            "needs": [contact.state() for contact in self.contacts()],
+        }
+
+
+async def _serve(desk: _Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while line := await reader.readline():
-            writer.write(json.dumps(await _answer(plane, line)).encode() + b"\n")
+            writer.write(json.dumps(await _answer(desk, line)).encode() + b"\n")
             await writer.drain()
     except (ConnectionError, ValueError):
         pass  # gone, or a line that is too long
@@ -73,11 +100,11 @@ async def _serve(plane: Plane, reader: asyncio.StreamReader, writer: asyncio.Str
             await writer.wait_closed()
 
 
-async def _answer(plane: Plane, line: bytes) -> dict[str, Any]:
+async def _answer(desk: _Desk, line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
         if asked["do"] == "swap":
-            await plane.swap(
+            await desk.plane.swap(
                 str(asked["route"]), [str(url) for url in asked["origins"]], within=float(asked["within"])
             )
         elif asked["do"] != "state":
@@ -86,27 +113,44 @@ async def _answer(plane: Plane, line: bytes) -> dict[str, Any]:
         return {"fault": fault.what, "hint": fault.hint, "where": fault.where}
     except (KeyError, TypeError, ValueError) as fault:
         return {"fault": f"not a question: {fault!r}", "hint": "one line of JSON", "where": None}
-    return {"process": os.getpid(), "routes": plane.state()}
+    return desk.state()
 
 
 def ask(directory: Path, question: dict[str, Any], patience: float) -> list[dict[str, Any]]:
     """Ask every edge process of this machine; give their answers. Raises `MainstayError` when there is none."""
     answers = []
     for path in sorted(directory.glob(PATTERN)):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-            caller.settimeout(patience)
-            try:
-                caller.connect(str(path))
-                caller.sendall(json.dumps(question).encode() + b"\n")
-                with caller.makefile() as heard:
-                    answers.append(json.loads(heard.readline()))
-            except (ConnectionRefusedError, FileNotFoundError):
-                continue  # of a process that was killed
-            except (OSError, ValueError) as fault:
-                raise MainstayError(
-                    f"{path} does not answer: {fault}", hint="look at the edge's log"
-                ) from None
+        try:
+            answers.append(_asked(path, question, patience))
+        except (ConnectionRefusedError, FileNotFoundError):
+            continue  # of a process that was killed
+        except (OSError, ValueError) as fault:
+            raise MainstayError(f"{path} does not answer: {fault}", hint="look at the edge's log") from None
     if not answers:
         hint = "start it: mainstay up; you have to be its user, or root"
         raise MainstayError("no gateway runs on this machine", hint=hint, where=str(directory))
     return answers
+
+
+def states(directory: Path, patience: float) -> tuple[list[dict[str, Any]], int]:
+    """Give how every edge process of this machine is that answers within `patience` seconds, and how many did not."""
+    answers, silent = [], 0
+    for path in sorted(directory.glob(PATTERN)):
+        try:
+            answers.append(_asked(path, {"do": "state"}, patience))
+        except (ConnectionRefusedError, FileNotFoundError):
+            continue  # of a process that was killed
+        except (OSError, ValueError):
+            silent += 1
+    return answers, silent
+
+
+def _asked(path: Path, question: dict[str, Any], patience: float) -> dict[str, Any]:
+    """Ask one process. Raises `OSError` and `ValueError`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(patience)
+        caller.connect(str(path))
+        caller.sendall(json.dumps(question).encode() + b"\n")
+        with caller.makefile() as heard:
+            answer: dict[str, Any] = json.loads(heard.readline())
+            return answer

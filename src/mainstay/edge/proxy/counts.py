@@ -1,12 +1,16 @@
 """What the gateway counts, for `/metrics`."""
 
+from collections.abc import Sequence
+
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.http.meter import Cell, Family, Meter
+from mainstay.edge.proxy.origin import TAKING
 from mainstay.edge.proxy.plane import Plane
 
 REQUESTS = Family(
     "mainstay_gateway_requests",
     "Requests by route and outcome: admitted, limited, unauthorised, refused (any other refusal of ours), failed (the "
-    "origin gave no whole answer), gone (the client did not wait). Those that were not admitted have no route.",
+    "origin gave no whole answer), gone (the client did not wait). Those that no route is for have none.",
     ("route", "outcome"),
 )
 ACTIVE = Family(
@@ -25,7 +29,15 @@ OUT = Family(
 )
 TUNNELS = Family("mainstay_gateway_websockets", "WebSockets that are open.", ("route",), kind="gauge")
 
-FAMILIES = (REQUESTS, ACTIVE, FAILURES, OUT, TUNNELS)
+NEEDS_DOWN = Family(
+    "mainstay_gateway_needs_down",
+    "Processes of the edge that got no answer the last time they asked what they need: `redis` (limits), `keys` "
+    "(JWKS), `service` (which knows tokens), `journal` (API keys).",
+    ("what", "place"),
+    kind="gauge",
+)
+
+FAMILIES = (REQUESTS, ACTIVE, FAILURES, OUT, TUNNELS, NEEDS_DOWN)
 
 _LIMITED = ("address_limited", "plan_limited", "route_limited", "forged")
 OUTCOMES = {
@@ -52,6 +64,7 @@ class Counts:
         self._shown: dict[tuple[str, str], tuple[Cell, Cell, Cell]] = {}
         self._told: dict[tuple[str, str], int] = {}
         self._tunnels: dict[str, Cell] = {}
+        self._needs: dict[tuple[str, str], Cell] = {}
 
     def request(self, route: str, why: str) -> None:
         """Count a request; `why` there is no answer of an origin, "" when there is one."""
@@ -60,8 +73,9 @@ class Counts:
             cell = self._requests[route, why] = self._meter.cell(REQUESTS, route, outcome(why))
         cell.add()
 
-    def look(self, plane: Plane) -> None:
-        """Say how the origins are doing now."""
+    def look(self, plane: Plane, contacts: Sequence[Contact] = ()) -> None:
+        """Say how the origins, and those whom the gateway itself needs, are doing now."""
+        self._look_around(contacts)
         seen = set()
         for group in plane.groups.values():
             route = group.way.label
@@ -73,7 +87,7 @@ class Counts:
                 seen.add(key)
                 active, failures, out = self._cells(key)
                 active.set(origin.active)
-                out.set(0.0 if origin.state() == "up" else 1.0)
+                out.set(0.0 if origin.state() in TAKING else 1.0)
                 before = self._told.get(key, 0)
                 if origin.tally.failures > before:
                     failures.add(origin.tally.failures - before)
@@ -82,6 +96,13 @@ class Counts:
             self._told.pop(key, None)
             for cell in (self._shown[key][0], self._shown[key][2]):
                 cell.set(0.0)
+
+    def _look_around(self, contacts: Sequence[Contact]) -> None:
+        now: dict[tuple[str, str], bool] = {(one.what, one.place): one.well is False for one in contacts}
+        for key in self._needs.keys() | now.keys():
+            if key not in self._needs:
+                self._needs[key] = self._meter.cell(NEEDS_DOWN, *key)
+            self._needs[key].set(float(now.get(key, False)))
 
     def _cells(self, key: tuple[str, str]) -> tuple[Cell, Cell, Cell]:
         if key not in self._shown:

@@ -78,8 +78,8 @@ class Gateway:
         if isinstance(verdict, Admit):
             self._carry(exchange, fields, verdict, ask, now)
             return
-        self._note(exchange, ask.request_id, verdict, "")["why"] = verdict.why
-        self._counted("", verdict.why)
+        self._note(exchange, ask.request_id, verdict, verdict.route)["why"] = verdict.why
+        self._counted(verdict.route, verdict.why)
         exchange.keep = exchange.keep and not verdict.close
         exchange.respond(verdict.status, verdict.headers, verdict.body)
 

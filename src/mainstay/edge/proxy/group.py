@@ -33,7 +33,8 @@ class Group:
         self.swaps = 0
         self.draining: list[Origin] = []
         self._turn = 0
-        self._doctor = Doctor(route.health, ticker.clock) if route.health else None
+        self._doctor = Doctor(route.health, ticker.clock)
+        self.swapped_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _make(self, url: str) -> Origin:
@@ -41,13 +42,11 @@ class Group:
 
     def start(self) -> None:
         """Begin to ask the origins how they are."""
-        if self._doctor is not None:
-            self._doctor.watch(lambda: self.origins)
+        self._doctor.watch(lambda: self.origins)
 
     async def stop(self) -> None:
         """Cut everything."""
-        if self._doctor is not None:
-            await self._doctor.stop()
+        await self._doctor.stop()
         for task in list(self._tasks):
             task.cancel()
         for origin in [*self.origins, *self.draining]:
@@ -83,8 +82,7 @@ class Group:
 
     async def leave(self) -> None:
         """Take no more requests; end when those under way have ended, or `drain` is over."""
-        if self._doctor is not None:
-            await self._doctor.stop()
+        await self._doctor.stop()
         self._switch(())
         await asyncio.wait(self._tasks) if self._tasks else None
 
@@ -112,6 +110,7 @@ class Group:
         left = [origin for origin in self.origins if origin not in fresh]
         self.origins = fresh
         self.swaps += 1
+        self.swapped_at = self.ticker.clock.now()
         for origin in left:
             origin.retire()
             self.draining.append(origin)
@@ -147,6 +146,8 @@ class Group:
         return {
             "route": self.route.label,
             "swaps": self.swaps,
+            "swapped_at": self.swapped_at,
+            "configured": self.route.origin,
             "websockets": self.tunnels,
             "origins": [_described(origin) for origin in (*self.origins, *self.draining)],
         }
@@ -156,6 +157,10 @@ def _described(origin: Origin) -> dict[str, Any]:
     return {
         "url": origin.url,
         "state": origin.state(),
+        "since": origin.since,
+        "at": origin.at,
+        "failed_at": origin.failed_at,
+        "detail": "" if origin.state() == "up" else origin.detail,
         "active": origin.active,
         "connections": origin.connections,
         **asdict(origin.tally),

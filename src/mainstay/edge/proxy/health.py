@@ -5,15 +5,11 @@ from collections.abc import Callable, Sequence
 
 from mainstay.edge.gateway.settings_origin import HealthSettings
 from mainstay.edge.http.exchange import Header
-from mainstay.edge.proxy.origin import Origin
+from mainstay.edge.proxy.origin import REASONS, Origin
 from mainstay.ports.clock import Clock
 
-SAYS = {
-    "lost": "it closed the connection",
-    "silent": "it gave no answer in time",
-    "answer": "it does not speak HTTP",
-    "head": "the head of its answer is too large",
-}
+LOOK_EVERY = 5.0
+"""Seconds between two looks at origins that fail and have no health check."""
 
 
 class _Question:
@@ -38,7 +34,7 @@ class _Question:
     def complete(self) -> None: ...
 
     def broke(self, why: str, heard: bool) -> None:
-        self._say(SAYS.get(why, why))
+        self._say(REASONS.get(why, why))
 
     def switched(self, headers: list[Header], rest: bytes) -> None:
         self._say("it changes the protocol")
@@ -51,9 +47,9 @@ async def answers(origin: Origin, health: HealthSettings | None) -> str:
     try:
         upstream = await origin.dial()
     except TimeoutError:
-        return "no connection in time"
+        return REASONS["timeout"]
     except (OSError, ValueError):
-        return "it takes no connection"
+        return REASONS["refused"]
     if health is None:
         upstream.close()
         return ""
@@ -74,9 +70,13 @@ async def answers(origin: Origin, health: HealthSettings | None) -> str:
 
 
 class Doctor:
-    """Asks the origins of a route again and again, and writes what it heard into them."""
+    """Asks the origins of a route again and again, and writes what it heard into them.
 
-    def __init__(self, health: HealthSettings, clock: Clock) -> None:
+    Without a health check it only looks whether those that fail can be connected to: else nobody would know that one is
+    back before a request has tried it.
+    """
+
+    def __init__(self, health: HealthSettings | None, clock: Clock) -> None:
         self.health = health
         self.clock = clock
         self._task: asyncio.Task[None] | None = None
@@ -94,13 +94,12 @@ class Doctor:
     async def _run(self, origins: Callable[[], Sequence[Origin]]) -> None:
         while True:
             await asyncio.gather(*(self.look(origin) for origin in origins()))
-            await self.clock.sleep(self.health.every)
+            await self.clock.sleep(self.health.every if self.health else LOOK_EVERY)
 
     async def look(self, origin: Origin) -> None:
         """Ask one origin and judge it: several bad answers in a row take it out, a good one takes it in."""
-        if not await answers(origin, self.health):
-            origin.healthy, origin.bad_answers = True, 0
+        if self.health is None:
+            if origin.state() != "up":
+                origin.looked_at(await answers(origin, None))
             return
-        origin.bad_answers += 1
-        if origin.bad_answers >= self.health.fails or origin.healthy is None:
-            origin.healthy = False
+        origin.examined(await answers(origin, self.health), self.health.fails)

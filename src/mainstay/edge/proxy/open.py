@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mainstay.edge.gateway.settings import RouteSettings
 from mainstay.edge.http.meter import Meter
-from mainstay.edge.proxy.control import controlled
+from mainstay.edge.proxy.control import Contacts, controlled, nobody
 from mainstay.edge.proxy.counts import Counts
 from mainstay.edge.proxy.kept import Kept
 from mainstay.edge.proxy.origin import context_of
@@ -35,16 +35,21 @@ class Standing:
 
     @asynccontextmanager
     async def hold(
-        self, routes: Sequence[RouteSettings], clock: Clock, meter: Meter, directory: Path
+        self,
+        routes: Sequence[RouteSettings],
+        clock: Clock,
+        meter: Meter,
+        directory: Path,
+        contacts: Contacts = nobody,
     ) -> AsyncIterator[Carrying]:
         """Have these routes' origins at hand; all is closed when nobody holds them any more.
 
-        In `directory`, which exists, are the control socket and the origins that requests were switched to. Raises
-        `MainstayError`.
+        In `directory`, which exists, are the control socket and the origins that requests were switched to. `contacts`
+        gives those whom the gateway itself needs, at any time. Raises `MainstayError`.
         """
         carrying = self._carrying
         if carrying is None:
-            carrying = self._carrying = await self._open(routes, clock, meter, directory)
+            carrying = self._carrying = await self._open(routes, clock, meter, directory, contacts)
         else:
             carrying.plane.reload(routes)
         self._holders += 1
@@ -76,16 +81,21 @@ class Standing:
                 context_of(route.carry)
 
     async def _open(
-        self, routes: Sequence[RouteSettings], clock: Clock, meter: Meter, directory: Path
+        self,
+        routes: Sequence[RouteSettings],
+        clock: Clock,
+        meter: Meter,
+        directory: Path,
+        contacts: Contacts,
     ) -> Carrying:
         plane = Plane(routes, clock, Kept(directory / KEPT))
         counts = Counts(meter)
         self._stack = AsyncExitStack()
         plane.start()
         self._stack.push_async_callback(plane.stop)
-        plane.ticker.call(counts, lambda now: counts.look(plane))
+        plane.ticker.call(counts, lambda now: counts.look(plane, contacts()))
         try:
-            await self._stack.enter_async_context(controlled(plane, directory))
+            await self._stack.enter_async_context(controlled(plane, directory, contacts))
         except BaseException:
             await self._stack.aclose()
             raise

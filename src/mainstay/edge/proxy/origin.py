@@ -16,6 +16,17 @@ LONGEST_EJECTION = 60.0
 FRESH = 1.0
 """A request that cannot be repeated goes out on a connection that was used so many seconds ago at most."""
 
+TAKING = ("up", "trial")
+"""States in which an origin gets requests."""
+UNREACHED = {"refused": "it takes no connection", "timeout": "no connection in time"}
+REASONS = UNREACHED | {
+    "lost": "it closed the connection",
+    "silent": "it gave no answer in time",
+    "answer": "it does not speak HTTP",
+    "head": "the head of its answer is too large",
+}
+"""What went wrong with an origin, in words for people."""
+
 
 class Waiting(Protocol):
     """Who waits for a new connection."""
@@ -60,6 +71,17 @@ class Origin:
         self.bad_answers = 0
         self.ejected_until = -inf
         self.tally = Tally()
+        self.since = ticker.clock.now()
+        """Since when it is well, or not; seconds since 1970."""
+        self.at: float | None = None
+        """When it was last heard of, or not heard of: by a request (to a tick) or a health check."""
+        self.detail = ""
+        """What was last wrong with it."""
+        self.failed_at: float | None = None
+        self.unreached = False
+        """Whether that was that it could not be connected to."""
+        self._well = True
+        self._seen = 0
         self._streak = self._ejections = 0
         self._idle: list[Upstream] = []
         self._open: set[Upstream] = set()
@@ -147,6 +169,9 @@ class Origin:
 
     def _sweep(self, now: float) -> None:
         """Close what was silent for too long. A moment more than that, never less."""
+        if self._seen != self.tally.requests + self.tally.failures:
+            self._seen = self.tally.requests + self.tally.failures
+            self.at = self.ticker.clock.now()
         keep_for = self.carry.keep_for
         for upstream in list(self._open):
             silent = now - upstream.touched - TICK
@@ -173,10 +198,12 @@ class Origin:
         if self._streak:
             self._streak = self._ejections = 0
             self.ejected_until = -inf
+            self._turn()
 
-    def failed(self) -> None:
+    def failed(self, why: str = "") -> None:
         """No answer has come; after some of these it is left alone for a while, longer each time."""
         self.tally.failures += 1
+        self._blame(why)
         if self.ejected_until > self.ticker.now:
             return  # those which were under way say nothing new
         self._streak += 1
@@ -184,14 +211,49 @@ class Origin:
             self.ejected_until = self.ticker.now + min(LONGEST_EJECTION, 2.0 ** min(self._ejections, 10))
             self._ejections += 1
             self.tally.ejections += 1
+            self._turn()
+
+    def examined(self, why: str, fails: int) -> None:
+        """Take what a health check heard, "" when all is well: `fails` bad ones in a row take it out, a good one in."""
+        self.at = self.ticker.clock.now()
+        if not why:
+            self.healthy, self.bad_answers = True, 0
+        else:
+            self.bad_answers += 1
+            self._blame(why)
+            if self.bad_answers >= fails or self.healthy is None:
+                self.healthy = False
+        self._turn()
+
+    def looked_at(self, why: str) -> None:
+        """Take whether it can be connected to now, "" when it can: that mends what could not be, and nothing else."""
+        self.at = self.ticker.clock.now()
+        if why:
+            self._blame(why)
+        elif self.unreached:
+            self.succeeded()
+
+    def _blame(self, why: str) -> None:
+        self.at = self.failed_at = self.ticker.clock.now()
+        self.detail = REASONS.get(why, why)
+        self.unreached = self.detail in UNREACHED.values()
+
+    def _turn(self) -> None:
+        """Note since when it is as it is: from one trial to the next a failing one stays the same."""
+        well = self.healthy is not False and not self._ejections
+        if well is not self._well:
+            self._well, self.since = well, self.ticker.clock.now()
 
     def state(self) -> str:
-        """In a word: `up`, `down` (its health check says so), `ejected`, `draining`."""
+        """In a word: `up`, `down` (its health check says so), `ejected`, `trial` (it gets requests again, and none has
+        been answered yet), `draining`."""
         if self.draining:
             return "draining"
         if self.healthy is False:
             return "down"
-        return "up" if self.ejected_until <= self.ticker.now else "ejected"
+        if self.ejected_until > self.ticker.now:
+            return "ejected"
+        return "trial" if self._ejections else "up"
 
 
 def context_of(carry: CarrySettings) -> ssl.SSLContext:

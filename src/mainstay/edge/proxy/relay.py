@@ -94,7 +94,7 @@ class Relay:
         origin = self.origin
         if origin is None:
             return
-        origin.failed()
+        origin.failed(why)
         self._leave()
         if self._ended:
             return
@@ -256,7 +256,7 @@ class Relay:
             return
         stale = why == "lost" and not heard and upstream.answered > 0
         if not stale:
-            origin.failed()
+            origin.failed(why)
         self._detach()
         if stale and self._may_repeat():
             self._repeated = True

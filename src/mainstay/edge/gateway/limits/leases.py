@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.gateway.limits.gcra import SECOND, LocalLimiter, Rule, Taken, Want
 from mainstay.edge.gateway.limits.redis import Central, Grant, StoreDown
 from mainstay.ports.clock import Clock
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _PAUSE = SECOND
 """How long the store is left alone after it did not answer."""
+
+_TOLD = {"local": "each process counts by itself", "open": "nothing is limited", "closed": "503 it is"}
 
 
 @dataclass(slots=True)
@@ -79,7 +82,9 @@ class Leases:
         when_down: Literal["local", "open", "closed"],
         largest: int,
         most: int = 100_000,
+        place: str = "",
     ) -> None:
+        self.contact = Contact("redis", place, clock, grave=when_down == "closed")
         self._central = central
         self._clock = clock
         self._alone = alone
@@ -91,7 +96,6 @@ class Leases:
         self._asked: dict[str, _Lease] = {}
         self._asking: asyncio.Task[None] | None = None
         self._down_until = 0
-        self._mourning = False
         self.fetches = 0
         """Round trips to the store so far."""
         self.faults = 0
@@ -112,6 +116,15 @@ class Leases:
             self._back(wants[:index])
             return asyncio.ensure_future(self._fetched(wants, now))
         return Taken(debts)
+
+    async def look(self) -> None:
+        """See whether the store answers, so that it is known even while nobody has anything counted."""
+        try:
+            await self._central.ping()
+        except StoreDown as fault:
+            self._mourn(fault)
+        else:
+            self._rejoice()
 
     def close(self) -> None:
         """Stop asking; whoever waits is told that the store is down."""
@@ -205,20 +218,15 @@ class Leases:
 
     def _mourn(self, fault: Exception) -> None:
         """Say once what is wrong: whoever reads it learns whether limits hold."""
-        if not self._mourning:
-            told = {
-                "local": "each process counts by itself",
-                "open": "nothing is limited",
-                "closed": "503 it is",
-            }
-            why = str(fault) if isinstance(fault, StoreDown) else repr(fault)
-            _log.warning("limits cannot be counted in Redis: %s; meanwhile %s", why, told[self._when_down])
-        self._mourning = True
+        why = str(fault) if isinstance(fault, StoreDown) else repr(fault)
+        if self.contact.well is not False:
+            _log.warning("limits cannot be counted in Redis: %s; meanwhile %s", why, _TOLD[self._when_down])
+        self.contact.bad(f"{why}; meanwhile {_TOLD[self._when_down]}")
 
     def _rejoice(self) -> None:
-        if self._mourning:
+        if self.contact.well is False:
             _log.info("limits are counted in Redis again")
-        self._mourning = False
+        self.contact.good()
 
     def _failed(self, asked: dict[str, _Lease], sent: int) -> None:
         self.faults += 1

@@ -31,6 +31,10 @@ class Central(Protocol):
         """Take up to so many requests from each bucket. Raises `StoreDown`."""
         ...
 
+    async def ping(self) -> None:
+        """See whether it answers. Raises `StoreDown`."""
+        ...
+
     async def close(self) -> None:
         """Close the connection."""
         ...
@@ -67,6 +71,17 @@ class RedisCentral:
             await self.close()
             raise StoreDown(str(fault) or type(fault).__name__) from fault
         return [Grant(int(took), int(debt) * 1000, int(wait) * 1000) for took, debt, wait in found]
+
+    async def ping(self) -> None:
+        """See whether it answers. Raises `StoreDown`."""
+        from redis.exceptions import RedisError
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._connected().ping()
+        except (RedisError, OSError, TimeoutError) as fault:
+            await self.close()
+            raise StoreDown(str(fault) or type(fault).__name__) from fault
 
     async def _ask(self, wishes: Sequence[tuple[Want, int]]) -> list[list[int]]:
         client = self._connected()

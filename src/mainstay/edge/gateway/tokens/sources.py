@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.core.errors import ConfigError
+from mainstay.core.secret import redact
+from mainstay.edge.gateway.contact import Contact
 from mainstay.edge.gateway.identity import Bad, Unsure
 from mainstay.edge.gateway.outside import Outside, Unreachable
 from mainstay.edge.gateway.settings_auth import IssuerSettings, TokenKeySettings
@@ -66,8 +68,12 @@ class FetchedKeys:
         self._stamp: Any = None
         self.fetches = 0
         """How often the keys were asked for."""
-        self.fault: str | None = None
+        self.contact = Contact("keys", settings.jwks or str(settings.jwks_file), clock, grave=True)
+
+    @property
+    def fault(self) -> str | None:
         """Why the last attempt failed."""
+        return self.contact.detail if self.contact.well is False else None
 
     async def run(self) -> None:
         """Keep the keys fresh until cancelled. Tries again soon after a failure."""
@@ -156,12 +162,14 @@ class FetchedKeys:
             self._looked_at = began
         except (Unreachable, OSError, ValueError, RecursionError) as fault:
             told = str(fault) if isinstance(fault, Unreachable | OSError | Malformed) else "not JSON"
-            if told != self.fault:
+            if redact(told) != self.fault:
                 where = self.settings.jwks or self.settings.jwks_file
                 _log.warning("the keys of %s cannot be had: %s; those known before stay in use", where, told)
-            self.fault = told
+            self.contact.grave = not self.keys.keys
+            self.contact.bad(told)
             return False
-        self.fault = None
+        many = len(self.keys.keys)
+        self.contact.good(f"{many} key" if many == 1 else f"{many} keys")
         return True
 
     async def _read(self) -> bytes | None:
