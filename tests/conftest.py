@@ -8,10 +8,12 @@ from contextlib import ExitStack
 import pytest
 from playwright.async_api import Browser, Page
 
+from tests.servers import acme as acme_engines
 from tests.servers import docker as docker_engines
 from tests.servers import postgres as postgres_engines
 from tests.servers import redis as redis_engines
 from tests.servers import s3 as s3_engines
+from tests.servers.acme import Acme
 from tests.servers.browser import chromium as start_chromium
 from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
@@ -95,6 +97,21 @@ def s3() -> Iterator[S3Server]:
 def bucket(s3: S3Server) -> Bucket:
     """A new and empty bucket, with its server's address and keys."""
     return s3.bucket()
+
+
+@pytest.fixture(scope="session")
+def acme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
+    """A real authority that speaks ACME, shared; prefer the fixture `acme`, which suggests and refuses nothing."""
+    yield from acme_engines.serve(lambda: tmp_path_factory.mktemp("acme"))
+
+
+@pytest.fixture
+def acme(acme_server: Acme) -> Acme:
+    """A real authority that speaks ACME, with a name server in which every name is this machine."""
+    acme_server.window = acme_server.refuse = None
+    acme_server.asked.clear()
+    acme_server.orders = 0
+    return acme_server
 
 
 @pytest.fixture

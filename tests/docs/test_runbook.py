@@ -63,7 +63,7 @@ def test_every_condition_that_the_code_raises_is_in_the_runbook() -> None:
     assert {title for title in titles if not is_there(title)} == set()
 
 
-@pytest.mark.parametrize("job", ["backup:shop", "prove:shop", "journal_backup", "heal:website"])
+@pytest.mark.parametrize("job", ["backup:shop", "prove:shop", "renew:shop", "journal_backup", "heal:website"])
 def test_every_job_that_fails_is_in_the_runbook(job: str) -> None:
     assert is_there(title_of(job))
 

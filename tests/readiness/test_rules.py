@@ -22,6 +22,7 @@ from mainstay.readiness.setup import (
     StorageFacts,
 )
 from mainstay.readiness.upkeep import UPKEEP
+from mainstay.store.certificates import Certificate
 from mainstay.store.inbox_delivery import Delivery
 
 NOW = 1_780_000_000.0
@@ -45,7 +46,9 @@ FULL = Setup(
     channels=(ChannelFacts("slack", "slack", "always"), ChannelFacts("pager", "pagerduty", "critical")),
     listen="127.0.0.1:8420",
     sources=("bank",),
+    certificates=("shop.test",),
 )
+SERVED = Certificate("shop.test", not_after=NOW + 40 * DAY, served_at=NOW - HOUR, looked_at=NOW - HOUR)
 ANSWERS = {WEB.id: NOW - 5, DISK.id: NOW - 20, CERTIFICATE.id: NOW - 600}
 VERDICT = {"verdict": "proven", "summary": "equal", "at": NOW - DAY, "rows": 1200, "tables": 3}
 GOOD = Evidence(
@@ -61,6 +64,7 @@ GOOD = Evidence(
     deliveries={"bank": Delivery("bank", delivered=1200, delivered_at=NOW - HOUR)},
     arrived={"bank": NOW - HOUR},
     saved_at=NOW - DAY,
+    certificates={"shop.test": SERVED},
     hosts=("a", "b"),
     accounts=1,
 )
@@ -80,10 +84,16 @@ def but(evidence: Evidence = GOOD, **changes: Any) -> Evidence:
     return replace(evidence, **changes)
 
 
+def served(**changes: Any) -> Evidence:
+    from dataclasses import replace
+
+    return but(certificates={"shop.test": replace(SERVED, **changes)})
+
+
 def test_a_company_with_evidence_for_everything() -> None:
     found = {finding.rule: finding.standing for finding in assess(FULL, GOOD, NOW)}
     proven = {"backups", "health_checks", "process_queued_jobs", "critical_alerts", "alerts", "healing"}
-    proven.add("webhooks")
+    proven |= {"webhooks", "renew_ssl"}
     running = {
         "backups_elsewhere",
         "certificates",
@@ -156,6 +166,12 @@ def test_nothing_at_all() -> None:
             "3 checks",
         ),
         ("health_checks", FULL, GOOD, PROVEN, "confirmed 2s after the first failed answer"),
+        ("renew_ssl", FULL._replace(certificates=()), GOOD, MISSING, "nothing renews"),
+        ("renew_ssl", FULL, but(certificates={}), CONFIGURED, "no valid certificate of shop.test"),
+        ("renew_ssl", FULL, served(not_after=NOW - 1), CONFIGURED, "no valid certificate of shop.test"),
+        ("renew_ssl", FULL, served(fault="no DNS"), CONFIGURED, "shop.test: no DNS"),
+        ("renew_ssl", FULL, served(served_at=NOW - 3 * DAY), RUNNING, "shop.test not seen at the servers"),
+        ("renew_ssl", FULL, GOOD, PROVEN, "1 certificate, valid for 40d at least, served at every address"),
         (
             "certificates",
             FULL._replace(services=(SERVICE._replace(checks=(WEB,)),)),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from mainstay.app import certs
 from mainstay.app.compose import App, jobs_of, open_app
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say, report
@@ -106,6 +107,7 @@ async def _rehearse(old: Config, fresh: Config) -> None:
 @asynccontextmanager
 async def _working(app: App, say: Say) -> "AsyncIterator[asyncio.Task[None]]":
     app.grace.give(await _start_processes(app))
+    await certs.begin(app.config, app.clock, app.store)
     work = asyncio.create_task(_work(app, say))
     try:
         yield work

@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mainstay.app import certs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
 from mainstay.app.upkeep import upkeep_ports
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.settings import BackupSettings
+from mainstay.certs.ports import CertPorts
 from mainstay.config.model import Config
 from mainstay.core.check import Result
 from mainstay.core.errors import ConfigError
@@ -141,7 +143,12 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
     heal = _heal_ports(config, controls, watch, recorder)
     ports = _ports(config, clock, store, heal)
     desk = recorder.desk
-    hooks = [hook(desk, lambda job: _severity(job, jobs)), _superseded(desk), fallen.hook(desk)]
+    hooks = [
+        certs.hook(desk),
+        hook(desk, lambda job: _severity(job, jobs)),
+        _superseded(desk),
+        fallen.hook(desk),
+    ]
     runner = Runner(store, clock, node, jobs, ports, hooks)
     return App(config, clock, store, node, jobs, runner, recorder, watch, grace, controls, ports)
 
@@ -153,6 +160,7 @@ def jobs_of(config: Config) -> dict[str, Job]:
         if database.backup is None:
             continue
         jobs |= _database_jobs(name, database.backup)
+    jobs |= certs.jobs_of(config.certificates)
     for name, service in config.services.items():
         if service.heal is not None:
             jobs[job_of(name)] = Heal()
@@ -275,6 +283,7 @@ def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[
         Store: store,
         Clock: clock,
         BackupPorts: backup,
+        CertPorts: certs.ports_of(config, clock, store),
         HealPorts: heal,
         JournalPorts: journal,
         UpkeepPorts: upkeep_ports(config, clock, store),

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
         Command("jobs", _LOOK, "what is scheduled, when it ran last and is due next"),
         Command("logs", _LOOK, "what a run said"),
         Command("backup", _ACT, "take, list, prove or restore backups"),
+        Command("certs", _ACT, "list, renew or bring in TLS certificates"),
         Command("run", _ACT, "do a job now"),
         Command("heal", _ACT, "do now what is done when a service fails"),
         Command("silence", _ACT, "tell nobody about a service for a while"),

@@ -29,6 +29,7 @@ def problems(config: "Config") -> Iterator[Problem]:
     yield from _dependencies(config)
     yield from _healing(config)
     yield from _backups(config)
+    yield from _certificates(config)
     yield from _schedules(config)
     yield from _webhooks(config)
     yield from _covered(config)
@@ -133,6 +134,21 @@ def _backups(config: "Config") -> Iterator[Problem]:
         for name in settings.backup.storages:
             if name not in config.storage:
                 yield unknown(path, name, "storage", config.storage, "storage")
+
+
+def _certificates(config: "Config") -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, each in enumerate(config.certificates):
+        path: Where = ("certificates", index)
+        if each.called in seen:
+            yield Problem(
+                path, f"a second certificate called {each.called}", "give one of them another `name:`"
+            )
+        seen.add(each.called)
+        if any(target.kind == "gateway" for target in each.reloads) and config.edge.tls is None:
+            where = each.directory or config.state_dir / "certs" / each.called
+            hint = f"edge: {{tls: {{certificate: {where}/fullchain.pem, key: {where}/privkey.pem}}}}"
+            yield Problem((*path, "reload"), "the gateway speaks no TLS, so it has nothing to reload", hint)
 
 
 def _schedules(config: "Config") -> Iterator[Problem]:

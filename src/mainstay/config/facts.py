@@ -48,6 +48,7 @@ def setup(config: "Config") -> Setup:
         listen=config.web.listen,
         sources=tuple(name for name, source in config.webhooks.items() if source.deliver_to is not None),
         kept=tuple(name for name, source in config.webhooks.items() if source.deliver_to is None),
+        certificates=tuple(each.called for each in config.certificates),
         covered=dict(config.readiness.covered),
         proof_age=config.readiness.proof_age,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from mainstay.backup.settings import DatabaseSettings
+from mainstay.certs.settings import CertificateSettings
 from mainstay.config.named import Named
 from mainstay.config.plugins import register_all
 from mainstay.config.problems import NAME_PATTERN
@@ -39,6 +40,7 @@ BUILT_IN = {
     "backup_postgres": "`databases: NAME: backup:`",
     "prove_backup": "`databases: NAME: backup:`",
     "heal": "`services: NAME: heal:`",
+    "renew_ssl": "`certificates:`",
 }
 """Types of jobs that are made from `databases:` and `services:`, and are not written under `jobs:`."""
 
@@ -127,6 +129,8 @@ class Config(Settings):
     """Who is told: options under the name of a type, or `{TYPE: options}` under any other name."""
     jobs: Annotated[dict[str, Job], Named(Job, without=BUILT_IN)] = {}
     """Further work with a schedule: options under the name of a type, or `{TYPE: options}` under any other name."""
+    certificates: list[CertificateSettings] = []
+    """TLS certificates that are got, renewed in time and put in place."""
     web: WebSettings = Field(default_factory=WebSettings)
     """The dashboard and the JSON API."""
     webhooks: dict[Name, WebhookSettings] = {}

@@ -15,6 +15,7 @@ ROOMS = (
     "mainstay.engine.journal_jobs",
     "mainstay.backup.jobs",
     "mainstay.upkeep.cleanup.job",
+    "mainstay.certs.jobs",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

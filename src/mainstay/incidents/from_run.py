@@ -28,7 +28,11 @@ def key_of(job: str) -> str:
 def title_of(job: str) -> str:
     """Say what failed, for people who do not know the names of jobs."""
     kind, _, what = job.partition(":")
-    titles = {"backup": f"The backup of {what} failed", "prove": f"The backup of {what} is not proven"}
+    titles = {
+        "backup": f"The backup of {what} failed",
+        "prove": f"The backup of {what} is not proven",
+        "renew": f"The certificate of {what} is not in order",
+    }
     return titles.get(kind, f"The job {job} failed") if what else f"The job {job} failed"
 
 

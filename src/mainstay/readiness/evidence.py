@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mainstay.store import inbox, inbox_delivery
+from mainstay.store import certificates, inbox, inbox_delivery
 from mainstay.store.base import Row, Tx
+from mainstay.store.certificates import Certificate
 from mainstay.store.inbox import DEAD, QUEUED
 from mainstay.store.inbox_delivery import Delivery
 
@@ -47,6 +48,7 @@ class Evidence:
     """When a secret of a source last proved a webhook."""
     saved_at: float | None = None
     """When a target last took a webhook that it had not taken before."""
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     accounts: int = 0
 
@@ -77,6 +79,7 @@ def gather(tx: Tx, now: float) -> Evidence:
         dead={one.source: one.events for one in webhooks if one.state == DEAD},
         arrived=_arrived(inbox.uses(tx)),
         saved_at=inbox_delivery.saved_at(tx),
+        certificates={each.name: each for each in certificates.everything(tx)},
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )

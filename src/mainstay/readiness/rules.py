@@ -6,6 +6,7 @@ from mainstay.core.amounts import format_duration
 from mainstay.readiness.evidence import Evidence
 from mainstay.readiness.judgement import Judgement, configured, missing, proven, running
 from mainstay.readiness.setup import CheckFacts, Setup
+from mainstay.store.certificates import Certificate
 
 Rule = Callable[[Setup, Evidence, float], Judgement | None]
 """Judges a row; None when it does not concern this setup."""
@@ -137,6 +138,31 @@ def _answered(
 def certificates(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     """Running when a certificate check is answered."""
     return _of_type("certificate", "checks: [{certificate: example.com}]", setup, evidence, now)
+
+
+@rule("renew_ssl")
+def renew_ssl(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when every certificate was seen at all of its servers lately; running when it is in place and valid."""
+    names = setup.certificates
+    if not names:
+        fix = "certificates: [{names: [example.com], reload: systemd:nginx}], or say under readiness.covered who does"
+        return missing("nothing renews certificates", fix)
+    known = [evidence.certificates.get(name, Certificate(name)) for name in names]
+    faulty = [each for each in known if each.fault]
+    if faulty:
+        return configured(f"{faulty[0].name}: {faulty[0].fault}", f"mainstay logs renew:{faulty[0].name}")
+    bad = [each.name for each in known if each.not_after is None or each.not_after <= now]
+    if bad:
+        return configured(f"no valid certificate of {_list(bad)}", f"mainstay certs renew {bad[0]}")
+    ends = format_duration(min(each.not_after or now for each in known) - now)
+    unseen = [each.name for each in known if each.served_at is None or now - each.served_at > 2 * DAY]
+    said = f"{_count(names, 'certificate')}, valid for {ends} at least"
+    if unseen:
+        at = min(each.looked_at for each in known)
+        return running(
+            f"{said}; {_list(unseen)} not seen at the servers", at, f"mainstay run renew:{unseen[0]}"
+        )
+    return proven(f"{said}, served at every address", min(each.served_at or now for each in known))
 
 
 @rule("disk_space")

@@ -62,6 +62,8 @@ class Setup(NamedTuple):
     """Sources of webhooks that are delivered somewhere."""
     kept: tuple[str, ...] = ()
     """Sources of webhooks that are kept only."""
+    certificates: tuple[str, ...] = ()
+    """Certificates that are renewed, by name."""
     covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
 
@@ -91,6 +93,7 @@ class Setup(NamedTuple):
             DatabaseFacts(one["name"], tuple(one["storages"])) for one in parts["databases"]
         )
         parts["sources"] = tuple(parts.get("sources", ()))
+        parts["certificates"] = tuple(parts.get("certificates", ()))
         parts["storages"] = tuple(StorageFacts(**one) for one in parts["storages"])
         parts["channels"] = tuple(ChannelFacts(**one) for one in parts["channels"])
         return cls(**parts)

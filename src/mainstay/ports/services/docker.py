@@ -53,6 +53,10 @@ class DockerControl:
         """Restart it, with SIGKILL when SIGTERM does not help."""
         await ask("POST", f"{self._path}/restart", {"t": str(GRACE)})
 
+    async def reload(self) -> None:
+        """Have the container's program read its files anew, by SIGHUP. Raises `ServiceError` when it does not run."""
+        await ask("POST", f"{self._path}/kill", {"signal": "HUP"})
+
     async def ensure_running(self) -> bool:
         """Do nothing: Docker starts its containers itself."""
         return False

@@ -63,6 +63,10 @@ class SystemdControl:
         await self._reset()
         await _systemctl("restart", self.unit, within=ACT_WITHIN)
 
+    async def reload(self) -> None:
+        """Have the unit read its files anew, without an interruption. Raises `ServiceError` when it cannot."""
+        await _systemctl("reload", self.unit, within=ACT_WITHIN)
+
     async def ensure_running(self) -> bool:
         """Do nothing: systemd starts its units itself."""
         return False
