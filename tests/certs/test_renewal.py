@@ -17,6 +17,7 @@ from mainstay.certs.rule import DAY, HOUR
 from mainstay.core.job import JobFailed
 from mainstay.ports.clock import SystemClock
 from tests.certs.house import NAME, House
+from tests.helpers import aeventually
 from tests.servers.acme import Window
 from tests.servers.nginx import NginxServer
 
@@ -33,7 +34,7 @@ async def test_a_certificate_that_is_due_is_renewed_and_served(house: House, ngi
     found = house.in_place()
     assert found.leaf.serial == done.data["serial"] != before.leaf.serial
     assert found.leaf.names == (NAME,)
-    assert await house.serves()
+    assert await aeventually(house.serves)
     row = await house.row()
     assert (row.serial, row.failures, row.fault) == (found.leaf.serial, 0, "")
     assert row.served_at is not None
@@ -56,7 +57,7 @@ async def test_one_that_is_not_due_is_kept_and_looked_at(house: House, nginx: Ng
     house.old(age=timedelta(days=1), left=timedelta(days=89))
     done = await house.renew()
     assert done.data["action"] == "kept"
-    assert await house.serves()
+    assert await aeventually(house.serves)
     assert house.acme.orders == 0
 
 
@@ -147,7 +148,7 @@ async def test_what_was_there_is_put_back_when_a_server_cannot_reload(house: Hou
     done = await house.renew()
     assert done.data["action"] == "installed"
     assert house.acme.orders == 1
-    assert await house.serves()
+    assert await aeventually(house.serves)
 
 
 def _options(house: House) -> dict[str, object]:

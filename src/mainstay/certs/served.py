@@ -19,6 +19,8 @@ ANSWER_WITHIN = 8.0
 AT_ONCE = 16
 PAUSE = 0.5
 """Seconds between two looks while servers still reload."""
+STEADY = 3
+"""So many good looks in a row count as one: a server may have processes that still serve what was there before."""
 NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -92,12 +94,14 @@ async def look(settings: CertificateSettings, wanted: str, resolve: Resolve) -> 
 
 
 async def watch(settings: CertificateSettings, wanted: str, resolve: Resolve, clock: Clock) -> Sight:
-    """Look until it is seen everywhere, or its time is over."""
+    """Look until it is seen everywhere, several times in a row, or its time is over."""
     assert isinstance(settings.served, Served)  # noqa: S101
     end = clock.monotonic() + settings.served.within
+    good = 0
     while True:
         sight = await look(settings, wanted, resolve)
-        if sight.right or clock.monotonic() >= end:
+        good = good + 1 if sight.right else 0
+        if good == STEADY or (not good and clock.monotonic() >= end):
             return sight
         await clock.sleep(PAUSE)
 
