@@ -5,7 +5,8 @@ have another. CPU is the processor time that the kernel counted for these proces
 that other load on the machine disturbs least. Full load is 64 connections that ask again at once; the calm trials are a
 thousand requests a second at random moments. Webhooks are signed JSON of 1 KiB and every one is on disk before its
 answer, except with "not waiting". The gateway checks a token, limits, tells the origin who asks, measures and writes an
-access log; peers do what their names say.
+access log; peers do what their names say. The flood comes from another address than good users, in windows that take
+turns with quiet ones.
 """
 # engines: wrk gcc nginx redis webhook caddy haproxy
 
@@ -25,7 +26,7 @@ from bench.arena import gateway, webhooks
 from bench.arena.pace import RATE, Calm, steady
 from bench.arena.ring import Team
 from bench.arena.webhooks import Entry, Start
-from bench.arena.wrk import Load, storm
+from bench.arena.wrk import Load, flood, storm
 from bench.rows import Row, quick
 
 CPU = "us of CPU/request"
@@ -168,6 +169,7 @@ def gate(scratch: Path) -> Iterator[Row]:
                 teams[name] = team
         yield from proxied(teams, scratch)
         yield from added(teams, origin, scratch)
+        yield flooded(teams["ours"], scratch)
         memory = {name: team.memory() for name, team in teams.items()}
         yield Row("edge", "gateway_memory", memory["ours"], "MB", gateway.NAMES["envoy"], memory.get("envoy"))
 
@@ -225,3 +227,25 @@ def added(teams: Mapping[str, Team], origin: Team, scratch: Path) -> Iterator[Ro
     for name in CALM[2:]:
         title, peer = gateway.NAMES[name], found.get((name, "mean"))
         yield Row("edge", f"gateway_added_1000_{name}", found["ours", "mean"], "ms", title, peer)
+
+
+GOOD = 200
+"""Requests a second of good users beside a flood."""
+FLOODS = 4
+
+
+def flooded(ours: Team, scratch: Path) -> Row:
+    """How long good users wait while 64 connections from another address send nothing but forged tokens."""
+    waits: dict[bool, list[float]] = defaultdict(list)
+    requests, signed = gateway.requests("/1k", ours.port), gateway.token("user-1").rpartition(".")[0]
+    for number in range(2 * FLOODS):
+        seconds, forged = float(window()), number % 2 == 1
+        with ExitStack() as stack:
+            if forged:
+                words = [f"f{next(_runs)}-", signed]
+                stack.enter_context(flood(ours, window() * 3, "forged.lua", words, "/1k"))
+            calm = steady(ours, seconds, requests, scratch, GOOD, "127.0.0.2")
+        waits[forged].append(calm.p99)
+    return Row(
+        "edge", "gateway_p99_flood", median(waits[True]), "ms", "ours without the flood", median(waits[False])
+    )

@@ -1,7 +1,8 @@
 """A steady thousand a second: requests at random moments (Poisson), whether or not earlier ones were answered.
 
-Runs in a process of its own, `python -m bench.arena.pace PORT RATE SECONDS FILE`, where FILE holds the requests in
-JSON; prints each request's milliseconds in JSON. What one waits for a free connection counts.
+Runs in a process of its own, `python -m bench.arena.pace PORT RATE SECONDS FILE SOURCE`, where FILE holds the requests
+in JSON and SOURCE is the address that they come from; prints each request's milliseconds in JSON. What one waits for a
+free connection counts.
 """
 
 from __future__ import annotations
@@ -40,12 +41,28 @@ class Calm:
     p99: float
 
 
-def steady(team: Team, seconds: float, requests: Sequence[bytes], path: Path) -> Calm:
+def steady(
+    team: Team,
+    seconds: float,
+    requests: Sequence[bytes],
+    path: Path,
+    rate: int = RATE,
+    source: str = LOOPBACK,
+) -> Calm:
     """Ask at a steady pace for so long; the requests are sent in turn, each at most once when there are enough."""
     with NamedTemporaryFile("w", dir=path) as file:
         json.dump([b64encode(each).decode() for each in requests], file)
         file.flush()
-        argv = [sys.executable, "-m", "bench.arena.pace", str(team.port), str(RATE), str(seconds), file.name]
+        argv = [
+            sys.executable,
+            "-m",
+            "bench.arena.pace",
+            str(team.port),
+            str(rate),
+            str(seconds),
+            file.name,
+            source,
+        ]
         told = subprocess.run(
             pinned(cores()[1], argv), check=True, stdout=subprocess.PIPE, env=bare_environment(), text=True
         ).stdout
@@ -84,10 +101,10 @@ def length(head: bytes) -> int:
 class Pace:
     """The pool of connections and what waits for one."""
 
-    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], source: str = LOOPBACK) -> None:
         self.requests = requests
         self.sent = 0
-        self.idle = [Line(dial(port)) for _ in range(CONNECTIONS)]
+        self.idle = [Line(dial(port, source)) for _ in range(CONNECTIONS)]
         self.busy: dict[socket.socket, Line] = {}
         self.waiting: deque[float] = deque()
         self.waits: list[float] = []
@@ -123,16 +140,16 @@ class Pace:
         return self.waits[WARM:]
 
 
-def dial(port: int) -> socket.socket:
-    made = socket.create_connection((LOOPBACK, port))
+def dial(port: int, source: str) -> socket.socket:
+    made = socket.create_connection((LOOPBACK, port), source_address=(source, 0))
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
 
-def main(port: str, rate: str, seconds: str, file: str) -> None:
+def main(port: str, rate: str, seconds: str, file: str, source: str) -> None:
     requests = [b64decode(each) for each in json.loads(Path(file).read_text())]
     gc.disable()
-    print(json.dumps(Pace(int(port), requests).run(float(rate), float(seconds))))
+    print(json.dumps(Pace(int(port), requests, source).run(float(rate), float(seconds))))
 
 
 if __name__ == "__main__":

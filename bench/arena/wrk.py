@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,29 @@ def storm(team: Team, seconds: int, script: str, arguments: Sequence[str], path:
     return Load(answer["requests"], answer["seconds"], answer["p50"], answer["p99"], *parts)
 
 
+@contextmanager
+def flood(team: Team, seconds: int, script: str, arguments: Sequence[str], path: str) -> Iterator[None]:
+    """Load of requests that are all to be refused, for so many seconds at most and as long as the block lasts."""
+    argv = _argv(f"http://{LOOPBACK}:{team.port}{path}", seconds, script, arguments)
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield
+        assert running.poll() is None, "the flood was over before the measurement"
+        running.send_signal(signal.SIGINT)  # it tells what it has done
+        told = _told(running.communicate()[0])
+    finally:
+        running.kill()
+        running.wait()
+    assert told["requests"] == told["errors"]["status"] > 0, f"not all were refused: {told}"
+
+
 def _run(url: str, seconds: int, script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    argv = _argv(url, seconds, script, arguments)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return _told(done.stdout)
+
+
+def _argv(url: str, seconds: int, script: str, arguments: Sequence[str]) -> list[str]:
     argv = [
         "wrk",
         "-t1",
@@ -66,12 +90,13 @@ def _run(url: str, seconds: int, script: str, arguments: Sequence[str]) -> dict[
         "-s",
         str(HERE / script),
         url,
-        "--",
     ]
-    argv = pinned(cores()[1], [*argv, *arguments])
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    _, mark, told = done.stdout.partition("RESULT ")
-    if done.returncode or not mark:
-        raise RuntimeError(f"wrk failed: {done.stdout[-2000:]}")
+    return pinned(cores()[1], [*argv, "--", *arguments])
+
+
+def _told(said: str) -> dict[str, Any]:
+    _, mark, told = said.partition("RESULT ")
+    if not mark:
+        raise RuntimeError(f"wrk failed: {said[-2000:]}")
     result: dict[str, Any] = json.loads(told.splitlines()[0])
     return result

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mainstay.edge.gateway.gate import HOLD
 from mainstay.edge.gateway.policy import Deny, Pending
 from mainstay.edge.gateway.settings import GatewaySettings
 from tests.edge.gateway.conftest import WALL, Read
@@ -183,6 +184,23 @@ async def test_forgeries_that_cost_cryptography_are_counted_whatever_they_are_an
     async with house(tight, tmp_path) as ours:
         said = [await ours.status(token(mint, f"k{n}", forge="bit", sub=f"u{n}")) for n in range(8)]
         assert said == [401, 503, 503, 503, 503, 429, 429, 429]
+
+
+async def test_names_of_keys_that_are_made_up_are_guesses_but_not_while_there_are_no_keys(
+    read: Read, mint: Mint, recorder: Recorder, tmp_path: Path
+) -> None:
+    publish(recorder, mint.jwk("es"))
+    tight = policy(read, jwks=f"{recorder.url}/").model_copy(
+        update={"bad_credentials": read({"routes": [{}], "bad_credentials": "3/h"}).bad_credentials}
+    )
+    async with house(tight, tmp_path) as ours:
+        said = [await ours.bearer(token(mint, f"k{n}", sub=f"u{n}")) for n in range(5)]
+        found = [(one.status, one.hold) for one in said if isinstance(one, Deny)]
+        assert found == [(401, 0.0), (503, 0.0), (503, 0.0), (429, HOLD), (429, HOLD)]
+        assert await ours.status(token(mint, "es"), peer="192.0.2.2") == 200
+    recorder.answer(500)
+    async with house(tight, tmp_path) as ours:
+        assert [await ours.status(token(mint, "es", sub=f"u{n}")) for n in range(5)] == [503] * 5
 
 
 def _called(jwk: dict[str, Any], kid: str | None) -> dict[str, Any]:

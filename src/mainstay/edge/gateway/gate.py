@@ -26,6 +26,8 @@ from mainstay.ports.clock import Clock
 T = TypeVar("T")
 _Count = tuple[list[Want], Taken]
 _NOBODY = frozenset[bytes]()
+HOLD = 1.0
+"""Seconds for which the answer to a flood is held back: its connections are as slow as that, and others hardly wait."""
 _log = logging.getLogger(__name__)
 
 
@@ -151,22 +153,29 @@ class Gate:
         if found is None:
             headers = [(b"www-authenticate", b'Bearer realm="%b"' % realm)]
             refused = answers.refusal(401, "unauthorised", "no credential", headers)
-        elif isinstance(found, TooMany):
+        elif self._is_flood(case, found):
             return self._flood(case)
         elif isinstance(found, Unsure):
-            if found.counts:
-                self._host.take(case.place.bad, case.ticks)
             refused = answers.unavailable("auth_down", found.why, found.wait)
         else:
             why = found.why if isinstance(found, Bad) else ""
-            if isinstance(found, Bad) and found.counts:
-                self._host.take(case.place.bad, case.ticks)
             told = b'Bearer realm="%b", error="invalid_token", error_description="%b"' % (realm, why.encode())
             refused = answers.refusal(401, "unauthorised", why, [(b"www-authenticate", told)])
         return self._told(case, refused)
 
+    def _is_flood(self, case: Case, found: Found) -> bool:
+        """Count what may have been a guess, and say whether it is one too many."""
+        if isinstance(found, Bad | Unsure) and found.counts:
+            return self._host.take(case.place.bad, case.ticks).refused >= 0
+        return isinstance(found, TooMany)
+
     def _flood(self, case: Case) -> Deny:
         """Answer an address that has used up its requests, or its bad credentials: the latter without counting it."""
+        refused = self._flooded(case)
+        refused.hold = HOLD
+        return refused
+
+    def _flooded(self, case: Case) -> Deny:
         for want in case.place.wants:
             taken = self._host.look(want, case.ticks)
             if taken.refused >= 0:

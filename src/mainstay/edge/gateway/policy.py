@@ -70,6 +70,8 @@ class Deny:
     """Whether the connection is to be closed after the answer: it carried too many bad credentials."""
     route: str = ""
     """What the route is called that it was for, if there is one."""
+    hold: float = 0.0
+    """Seconds for which the answer is to be held back: a flood must not go as fast as we can refuse it."""
 
 
 Verdict = Admit | Deny

@@ -173,7 +173,8 @@ class GatewaySettings(Settings):
     per_address: Limit = limit("6000/min")
     """What one address may ask in all, before it is looked at who asks. An IPv6 address is its network of 64 bits."""
     bad_credentials: Limit = limit("60/min")
-    """How many bad credentials one address may show before none of its unknown ones is looked at any more (429)."""
+    """How many bad credentials one address may show before none of its unknown ones is looked at any more: it gets 429,
+    a second late."""
     auth: AuthSettings = Field(default_factory=AuthSettings)
     """The ways of saying who asks."""
     limits: StoreSettings = Field(default_factory=StoreSettings)

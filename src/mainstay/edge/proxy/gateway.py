@@ -3,6 +3,7 @@
 import re
 from asyncio import Future
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from mainstay.edge.gateway.naming import Names
 from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
@@ -12,6 +13,7 @@ from mainstay.edge.proxy import faults
 from mainstay.edge.proxy.faults import Fault
 from mainstay.edge.proxy.group import Group
 from mainstay.edge.proxy.headers import MOST_HOPS, hops
+from mainstay.edge.proxy.held import Held
 from mainstay.edge.proxy.plane import Plane
 from mainstay.edge.proxy.relay import Relay
 from mainstay.ports.clock import Clock
@@ -38,6 +40,7 @@ class Gateway:
         self._now = clock.now
         self._counted = counted
         self._new_id = Names().new
+        self._held = Held(plane.ticker)
 
     def accept(self, exchange: Exchange) -> None:
         head = exchange.head
@@ -81,7 +84,12 @@ class Gateway:
         self._note(exchange, ask.request_id, verdict, verdict.route)["why"] = verdict.why
         self._counted(verdict.route, verdict.why)
         exchange.keep = exchange.keep and not verdict.close
-        exchange.respond(verdict.status, verdict.headers, verdict.body)
+        if verdict.hold:
+            self._held.put(
+                verdict.hold, partial(exchange.respond, verdict.status, verdict.headers, verdict.body)
+            )
+        else:
+            exchange.respond(verdict.status, verdict.headers, verdict.body)
 
     def _carry(self, exchange: Exchange, fields: Fields, admit: Admit, ask: Ask, now: float) -> None:
         group = self.plane.group(admit.route)

@@ -102,7 +102,8 @@ class FetchedKeys:
         made = token.claims.get("iat")
         if isinstance(made, int | float) and made + self.settings.leeway < self._looked_at:
             return _UNKNOWN
-        return Unsure("its key is not known yet", self._wait())
+        # It counts as a guess, or nothing would stop whoever makes up names of keys; not while we cannot look.
+        return Unsure("its key is not known yet", self._wait(), counts=self.fault is None)
 
     async def ask_about(self, token: Token, tried: KeySet) -> Bad | Unsure | None:
         """Fetch the keys, together with whoever else wants that. None when the key may be known now.
