@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.edge.inbox.ledger import Ledger, compare, everything
 from tests.edge.inbox.sender import Answer
 from tests.helpers import aeventually
 from tests.journals import Journal, postgres_url
+from tests.servers.faults import FaultProxy
 from tests.servers.postgres import PostgresServer
 
 KILLS = int(os.environ.get("MAINSTAY_KILLS", "3"))
@@ -146,6 +147,55 @@ async def test_one_event_that_the_journal_will_not_have_holds_back_no_other(
 
 async def _only_poison(directory: Path) -> bool:
     return [(event.event_id, event.state) for event in await in_spool(directory)] == [("poison", "held")]
+
+
+@pytest.fixture
+def cut(journal: Journal, fault_proxy: Callable[[int], FaultProxy]) -> tuple[str, FaultProxy]:
+    """The journal's address by a way that can be cut, and that."""
+    assert journal.server is not None
+    proxy = fault_proxy(journal.server.port)
+    return journal.url.replace(f":{journal.server.port}/", f":{proxy.port}/"), proxy
+
+
+async def written(journal: Journal) -> list[str]:
+    """The sender's ids of all events in the order in which they came into the journal."""
+    assert journal.server is not None
+    database = journal.url.partition(f":{journal.server.port}/")[2].partition("?")[0]
+    found = journal.server.execute(
+        "SELECT event_id FROM mainstay.inbox ORDER BY xmin::text::bigint, id", database
+    )
+    return [str(row[0]) for row in found]
+
+
+async def test_nothing_overtakes_what_another_process_has_in_the_spool(
+    journal: Journal, tmp_path: Path, cut: tuple[str, FaultProxy]
+) -> None:
+    """Only one of two edges of a machine cannot reach the journal; the sender speaks to both in turn."""
+    url, way = cut
+    async with house(url, tmp_path) as lost, house(journal.url, tmp_path) as fine:
+        names = [f"event{number:02}" for number in range(20)]
+        await send(fine, names[0])
+        await send(lost, names[1])
+        way.refuse()
+        for number, name in enumerate(names[2:]):
+            assert (await send(fine if number % 2 else lost, name)).status == 202
+        await in_journal(journal, len(names))
+        assert await written(journal) == names
+        assert await aeventually(lambda: _empty(tmp_path))
+        way.heal()
+
+
+async def test_what_a_dead_process_left_in_the_spool_is_brought_over_by_another(
+    journal: Journal, tmp_path: Path, cut: tuple[str, FaultProxy]
+) -> None:
+    url, way = cut
+    async with house(journal.url, tmp_path) as fine:
+        async with house(url, tmp_path) as lost:
+            way.refuse()
+            await send(lost, "left")
+        await send(fine, "later")
+        await in_journal(journal, 2)
+        assert await written(journal) == ["left", "later"]
 
 
 @pytest.mark.slow

@@ -64,8 +64,9 @@ class JournalKeeper:
 class SpoolingKeeper:
     """Keeps events in the journal, or in the spool while the journal is away.
 
-    Until the spool is empty again everything goes through it, so that nothing overtakes what came before. An event may
-    get into both, when nobody knows whether the journal took it: its id sees to it that it is one.
+    Until the spool is empty again everything goes through it, in all processes of the machine, so that nothing
+    overtakes what was acknowledged before. An event may get into both, when nobody knows whether the journal took it:
+    its id sees to it that it is one.
     """
 
     settings: Callable[[str], IntakeSettings]
@@ -92,11 +93,11 @@ class SpoolingKeeper:
 
     async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
         """Put events on disk; None for those that cannot be. Raises `JournalError` when nothing is certain."""
-        if not self.away and self._store is not None:
+        if not self.away and self._store is not None and await self._is_first():
             stored = await self._try(self._store, arrivals, uses)
             if stored is not None:
                 return stored
-            self._away()
+        self._away()
         self._uses |= uses
         async with self._turn:
             if self.away:
@@ -104,6 +105,13 @@ class SpoolingKeeper:
                 self._counts.spooled.add(len(arrivals))
                 return stored
         return await self.keep(arrivals, uses)
+
+    async def _is_first(self) -> bool:
+        """Whether nothing waits in the spool: another process may see the journal away, or have died while it was."""
+        try:
+            return await self._spool.is_empty()
+        except JournalError:
+            return True  # while this machine's disk is broken nothing can be put there either
 
     async def _try(self, store: Store, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None] | None:
         """Write to the journal; None when it refuses or takes too long. What takes too long may still be written."""
