@@ -29,6 +29,13 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "aliases_that_multiply": (2, "multiply without end", "fewer aliases"),
     "at_sign": (2, "may not start with this character", "quotes"),
     "binary": (1, "is not a text file", "check the path"),
+    "certificate_of_a_wildcard_by_http": (3, "*.example.com can only be proven by DNS", "dns: PROVIDER"),
+    "certificate_twice": (4, "a second certificate called example.com", "another `name:`"),
+    "certificate_without_credentials": (
+        3,
+        "nothing lets mainstay change records at cloudflare",
+        "{secret: NAME}",
+    ),
     "channel_of_an_unknown_type": (
         3,
         "notify.ops: no such notifier type: 'slak'; did you mean slack?",

@@ -112,7 +112,7 @@ async def _targets(
     """Give (name, host, port) of every connection, and what could not be resolved."""
     targets: list[tuple[str, str, int]] = []
     lost: list[Seen] = []
-    for name in _asked(settings.names):
+    for name in served.names or _asked(settings.names):
         for place in served.addresses or [name]:
             host, port = _split(place, served.port)
             try:

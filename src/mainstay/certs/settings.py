@@ -128,6 +128,8 @@ Reload = Annotated[
 class Served(Settings):
     """Where the certificate must be seen after a renewal, by a TLS connection to each address for each name."""
 
+    names: list[Annotated[str, AfterValidator(_name)]] = []
+    """The names to ask for; those of the certificate but for wildcards when left out."""
     port: int = Field(default=443, ge=1, le=65535)
     """The port at the addresses that the names have."""
     addresses: list[Annotated[str, AfterValidator(_place)]] = []
