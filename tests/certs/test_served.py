@@ -43,7 +43,7 @@ async def serving(files: Callable[[str | None], tuple[Path, Path]]) -> AsyncIter
         chosen.load_cert_chain(*files(name))
         link.context = chosen
 
-    context.sni_callback = choose  # type: ignore[assignment]
+    context.sni_callback = choose
 
     async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
