@@ -7,7 +7,7 @@ from mainstay.core.incident import Event, EventKind, Incident, IncidentState, Se
 from mainstay.core.notifier import Message
 from mainstay.core.run import Run, RunState
 from mainstay.ports.clock import FakeClock
-from mainstay.readiness.evidence import Evidence, gather
+from mainstay.readiness.evidence import Done, Evidence, gather
 from mainstay.store import accounts, backups, incidents, nodes, outbox, results, runs
 from mainstay.store.backups import Backup, BackupState, Proof
 from mainstay.store.base import Store, Tx
@@ -114,4 +114,5 @@ async def test_jobs_nodes_and_people(store: Store, clock: FakeClock) -> None:
     found = await look(store, now)
     assert found.done == {"journal_backup": now - 50, "cleanup": now - 10}
     assert list(found.failed) == ["journal_backup"]
+    assert found.last == {"journal_backup": Done(now - 50, "", {}), "cleanup": Done(now - 10, "", {})}
     assert (found.hosts, found.accounts) == (("a",), 1)

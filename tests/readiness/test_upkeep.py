@@ -58,3 +58,36 @@ def test_cleaning_up_is_proven_by_what_came_free(
 ) -> None:
     finding = judged("cleanup_temp_files", jobs, last)
     assert (finding.standing, words in finding.evidence) == (standing, True), finding
+
+
+@pytest.mark.parametrize(
+    ("jobs", "last", "standing", "words"),
+    [
+        ({}, None, Standing.MISSING, "nothing looks for"),
+        ({"security_patches": "security_patches"}, None, Standing.CONFIGURED, "not been done"),
+        (
+            {"security_patches": "security_patches"},
+            Done(NOW - DAY, "nothing is missing, 1 unknown", {"clean": False}),
+            Standing.RUNNING,
+            "1 unknown",
+        ),
+        (
+            {"patch": "security_patches"},
+            Done(NOW - DAY, "2 security updates applied, nothing is missing", {"clean": True}),
+            Standing.PROVEN,
+            "2 security updates applied",
+        ),
+        (
+            {"patch": "security_patches"},
+            Done(NOW - 4 * DAY, "nothing is missing", {"clean": True}),
+            Standing.CONFIGURED,
+            "not done lately",
+        ),
+        ({"security_patches": "command"}, Done(NOW - DAY, "ok", {}), Standing.RUNNING, "done"),
+    ],
+)
+def test_patches_are_proven_only_when_everything_was_looked_at(
+    jobs: dict[str, str], last: Done | None, standing: Standing, words: str
+) -> None:
+    finding = judged("security_patches", jobs, last)
+    assert (finding.standing, words in finding.evidence) == (standing, True), finding

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mainstay.app import certs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
-from mainstay.app.upkeep import upkeep_ports
+from mainstay.app.upkeep import holes_hook, upkeep_ports
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.settings import BackupSettings
@@ -148,6 +148,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         hook(desk, lambda job: _severity(job, jobs)),
         _superseded(desk),
         fallen.hook(desk),
+        holes_hook(desk),
     ]
     runner = Runner(store, clock, node, jobs, ports, hooks)
     return App(config, clock, store, node, jobs, runner, recorder, watch, grace, controls, ports)

@@ -16,6 +16,7 @@ ROOMS = (
     "mainstay.backup.jobs",
     "mainstay.upkeep.cleanup.job",
     "mainstay.certs.jobs",
+    "mainstay.upkeep.patches.job",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

@@ -14,7 +14,7 @@ from mainstay.store.outbox import Owed
 GONE = "is not in the configuration any more"
 FOLLOWS_INCIDENTS = "heal:"
 """Jobs that are queued because of an incident; without their service there is nothing to decide about them."""
-NOUNS = {"target": "source", "dead_letters": "source", "repair": "source"}
+NOUNS = {"holes": "job", "target": "source", "dead_letters": "source", "repair": "source"}
 A_YEAR = 366 * 86400.0
 
 
@@ -37,7 +37,7 @@ def tidy(tx: Tx, desk: Desk, known: Known) -> None:
     Nobody asks a check that was removed or renamed, so its incident would stay open for ever, and so would that of a
     removed job or channel. A message owed to a removed channel goes to the channels that were not told otherwise.
     """
-    subjects = {"check": known.checks, "job": known.jobs, "channel": known.channels}
+    subjects = {"check": known.checks, "job": known.jobs, "holes": known.jobs, "channel": known.channels}
     subjects |= {"target": known.sources, "dead_letters": known.sources, "repair": known.sources}
     for incident in incidents.live(tx):
         kind, _, name = incident.key.partition(":")

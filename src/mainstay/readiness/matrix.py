@@ -43,7 +43,6 @@ _ROWS = (
         P0,
         "Security updates are found and applied",
         "known holes stay open",
-        "switch unattended-upgrades on",
     ),
     Row("alerts", P1, "Every failure is told to a channel", "faults are found days later"),
     Row("certificates", P1, "The expiry of certificates is watched", "renewal fails silently"),

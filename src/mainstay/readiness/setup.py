@@ -92,8 +92,8 @@ class Setup(NamedTuple):
         parts["databases"] = tuple(
             DatabaseFacts(one["name"], tuple(one["storages"])) for one in parts["databases"]
         )
-        parts["sources"] = tuple(parts.get("sources", ()))
-        parts["certificates"] = tuple(parts.get("certificates", ()))
+        for name in ("sources", "kept", "certificates"):
+            parts[name] = tuple(parts.get(name, ()))
         parts["storages"] = tuple(StorageFacts(**one) for one in parts["storages"])
         parts["channels"] = tuple(ChannelFacts(**one) for one in parts["channels"])
         return cls(**parts)

@@ -25,4 +25,27 @@ def cleanup_temp_files(setup: Setup, evidence: Evidence, now: float) -> Judgemen
     return proven(last.summary, last.at)
 
 
-UPKEEP: dict[str, Rule] = {"cleanup_temp_files": cleanup_temp_files}
+def security_patches(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when a run within three days could look at everything and found nothing open, or closed it."""
+    row = "security_patches"
+    fix = "jobs: {security_patches: {apply: security}}"
+    names = [name for name, kind in setup.jobs.items() if kind == row]
+    found = by_job(row, setup, evidence, now, fix)
+    if not names:
+        return missing("nothing looks for security updates", fix) if row not in setup.jobs else found
+    last = evidence.last.get(names[0])
+    if found.standing != "running" or last is None:
+        return found
+    if now - last.at > RECENT:
+        return configured("it was not done lately", f"mainstay run {names[0]}", last.at)
+    if not last.outcome.get("clean"):
+        return running(last.summary, last.at, f"mainstay logs {names[0]}")
+    return proven(last.summary, last.at)
+
+
+RECENT = 3 * 86400.0
+"""Seconds for which a look at security updates counts."""
+UPKEEP: dict[str, Rule] = {
+    "cleanup_temp_files": cleanup_temp_files,
+    "security_patches": security_patches,
+}
