@@ -121,7 +121,8 @@ async def _obey(
 
 async def _read_anew(edge: Edge, path: Path) -> None:
     try:
-        await edge.apply(load(path))
+        # In a thread: a large file takes a tenth of a second, in which nobody would be answered.
+        await edge.apply(await asyncio.to_thread(load, path))
     except MainstayError as fault:
         # The agent raises the incident; here the old plan simply stays.
         logger.error("the changed configuration is wrong, the old one stays in force: %s", fault)

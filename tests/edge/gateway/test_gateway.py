@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mainstay.core.errors import JournalError
 from mainstay.edge.gateway.auth import Authenticator
-from mainstay.edge.gateway.gate import Gate
+from mainstay.edge.gateway.gate import HOLD, Gate
 from mainstay.edge.gateway.gateway import Around, Gateway
 from mainstay.edge.gateway.limits import MemoryLimiter
 from mainstay.edge.gateway.open import Standing
@@ -64,6 +64,21 @@ async def test_a_wall_clock_that_is_set_moves_no_limit(read: Read, tmp_path: Pat
             assert await from_all(ours, "a") == [429]
         await ours.clock.advance(60)
         assert await from_all(ours, "a") == [200]
+
+
+async def test_whoever_is_refused_all_the_time_is_refused_slowly(read: Read, tmp_path: Path) -> None:
+    """And only they: another address is told at once, and after a minute of rest they are too."""
+    data = {"routes": [{}], "per_address": "1/day"}
+    async with house(read(data), tmp_path) as ours:
+
+        async def holds(peer: str, many: int) -> list[float]:
+            found = [await ours.verdict(peer=peer) for _ in range(many)]
+            return [one.hold for one in found if isinstance(one, Deny)]
+
+        assert await holds("a", 125) == [0.0] * 120 + [HOLD] * 4
+        assert await holds("b", 2) == [0.0]
+        await ours.clock.advance(60)
+        assert await holds("a", 100) == [0.0] * 100
 
 
 async def test_anonymous_requests_have_a_plan_by_their_address(read: Read, tmp_path: Path) -> None:

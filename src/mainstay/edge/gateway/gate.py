@@ -241,6 +241,8 @@ class Gate:
             detail = f"more than {rule.quota} requests in {rule.window} seconds"
             told = [retry_after(taken.wait), *self._fields.of(wants, taken)]
             refused = answers.refusal(429, why, detail, told)
+            if case.place.strains(case.ticks):
+                refused.hold = HOLD
         if seat is not None:
             refused.subject, refused.plan = seat.subject, seat.plan
         return self._finished(case, refused)

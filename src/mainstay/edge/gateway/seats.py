@@ -5,10 +5,15 @@ from ipaddress import IPv6Address, ip_address
 from mainstay.edge.gateway.hygiene import safe
 from mainstay.edge.gateway.identity import Identity
 from mainstay.edge.gateway.limits import Rule, Want
+from mainstay.edge.gateway.limits.gcra import SECOND
 from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.http.exchange import Header
 
 _REMEMBERED = 20_000
+_BORNE = 120
+"""Refusals for its limits that an address gets at once; further ones come late."""
+_RECOVERY = SECOND // 2
+"""Nanoseconds after which one of them is forgotten."""
 
 
 class Seat:
@@ -32,7 +37,7 @@ class Seat:
 class Place:
     """Where somebody asks from."""
 
-    __slots__ = ("anonymous", "bad", "guesses", "wants")
+    __slots__ = ("_strain", "anonymous", "bad", "guesses", "wants")
 
     def __init__(self, owner: "Seats", address: str) -> None:
         rule, bad = owner.address_rule, owner.bad_rule
@@ -40,6 +45,12 @@ class Place:
         self.bad: list[Want] = [(bad.key(address), bad)] if bad else []
         self.guesses = [*self.wants, *self.bad]
         self.anonymous = Seat(owner, None, owner.anonymous_plan, f"address {address}")
+        self._strain = 0
+
+    def strains(self, ticks: int) -> bool:
+        """Count a refusal; whether there were too many of them by now (monotonic nanoseconds)."""
+        self._strain = max(self._strain, ticks) + _RECOVERY
+        return self._strain > ticks + _BORNE * _RECOVERY
 
 
 class Seats:
