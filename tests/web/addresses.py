@@ -29,6 +29,7 @@ async def addresses(site: Booted) -> dict[str, str]:
         "run-failed": f"/runs/{failed[0]['id']}",
         "backups": "/backups",
         "backup": "/backups/hr",
+        "certificates": "/certificates",
         "channels": "/channels",
         "inbox": "/inbox",
         "inbox-dead": "/inbox?state=dead&source=bank",

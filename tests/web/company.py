@@ -12,6 +12,7 @@ from mainstay.readiness.setup import (
     StorageFacts,
 )
 from mainstay.web.plan import (
+    CertificatePlan,
     ChannelPlan,
     CheckPlan,
     DatabasePlan,
@@ -94,6 +95,7 @@ JOBS: list[tuple[str, str, Schedule, float]] = [
     ("heal", "Heal what a check found failing", Schedule(), 600),
 ]
 
+CERTIFICATES = ("example.com", "erp.example.com", "mail.example.com", "new.example.com")
 DATABASES = ("odoo_prod", "superset", "hr")
 CHANNELS = (
     ("slack", "slack", "always"),
@@ -137,6 +139,17 @@ def plan(*, hostile: bool = False) -> Plan:
         channels=tuple(ChannelPlan(*channel) for channel in CHANNELS),
         storages=(StoragePlan("spaces", "s3", "bucket backups at sgp1.example.com" + bad),),
         sources=tuple(SourcePlan(*source) for source in SOURCES),
+        certificates=tuple(
+            CertificatePlan(
+                name,
+                f"renew:{name}",
+                (name, f"www.{name}"),
+                f"/var/lib/mainstay/certs/{name}",
+                "systemd:nginx" + bad,
+                "DNS at cloudflare",
+            )
+            for name in CERTIFICATES
+        ),
         readiness=setup(),
     )
 

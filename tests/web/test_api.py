@@ -113,6 +113,15 @@ async def test_backups_and_the_outbox(client: Client) -> None:
     }
 
 
+async def test_certificates(client: Client) -> None:
+    found = {one["name"]: one for one in (await get(client, "/certificates"))["certificates"]}
+    assert list(found) == ["example.com", "erp.example.com", "mail.example.com", "new.example.com"]
+    assert found["example.com"]["names"] == ["example.com", "www.example.com"]
+    assert found["example.com"]["left"] == pytest.approx(70.5 * 86400, abs=60)
+    assert found["erp.example.com"]["failures"] == 4
+    assert found["new.example.com"]["left"] is None
+
+
 @pytest.mark.parametrize("limit", ["0x1", "-1", "1e9", "", "999999999"])
 async def test_odd_limits_are_no_fault(client: Client, limit: str) -> None:
     await get(client, f"/runs?limit={limit}")

@@ -52,6 +52,9 @@ async def test_metrics_tell_the_journals_truth(site: Booted, client: Client) -> 
     assert found["mainstay_incidents_open", (("severity", "info"),)] == 0
     assert found["mainstay_backup_proven_rows", (("database", "odoo_prod"),)] == 18_204_551
     assert found["mainstay_backup_age_seconds", (("database", "hr"),)] == 6.2 * 3600
+    assert found["mainstay_certificate_left_seconds", (("certificate", "mail.example.com"),)] == -86400
+    assert found["mainstay_certificate_failures", (("certificate", "erp.example.com"),)] == 4
+    assert found["mainstay_certificate_seen_age_seconds", (("certificate", "example.com"),)] == 3600
     assert found["mainstay_outbox_owed", (("channel", "ops_mail"),)] == 1
     assert found["mainstay_outbox_oldest_age_seconds", (("channel", "slack"),)] == 0
     assert found["mainstay_runs", (("job", "backup:odoo_prod"), ("state", "running"))] == 1

@@ -57,6 +57,7 @@ async def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
             "/jobs": "No jobs yet",
             "/backups": "No database yet",
             "/channels": "Nobody is told yet",
+            "/certificates": "No certificate yet",
         }.items():
             page = await client.get(path)
             assert page.status == 200
@@ -272,6 +273,16 @@ async def test_backups_tell_taken_from_proven(client: Client) -> None:
     one = Markup((await client.get("/backups/hr")).text).text
     assert "public.payslip: expected 14,448 rows, found 14,447 rows" in one
     assert "Partially proven" in Markup((await client.get("/backups/superset")).text).text
+
+
+async def test_certificates_say_how_long_they_are_valid_and_where_they_were_seen(client: Client) -> None:
+    text = Markup((await client.get("/certificates")).text).text
+    assert "70 days" in text
+    assert "served for example.com at 203.0.113.10:443" in text
+    assert "Timeout during connect" in text
+    assert "The next try is" in text
+    words = [text.index(word) for word in ("Served", "Not in order", "Expired", "None yet")]
+    assert words == sorted(words)
 
 
 async def test_channels_show_what_is_owed_and_late(client: Client) -> None:

@@ -7,6 +7,7 @@ from mainstay.certs.authority import Authority
 from mainstay.certs.certbot import Certbot
 from mainstay.certs.jobs import RenewSsl
 from mainstay.certs.ports import CertPorts
+from mainstay.certs.reload import words
 from mainstay.certs.settings import CertificateSettings
 from mainstay.certs.shelf import Shelf
 from mainstay.config.model import Config
@@ -15,6 +16,7 @@ from mainstay.core.incident import EventKind, Severity
 from mainstay.core.job import Job
 from mainstay.core.notifier import Message
 from mainstay.core.run import Run, RunState
+from mainstay.core.secret import redact
 from mainstay.engine.queue import enqueue
 from mainstay.engine.runner import RunHook
 from mainstay.incidents.desk import Desk
@@ -23,6 +25,7 @@ from mainstay.ports.clock import Clock
 from mainstay.ports.resolver import Resolver
 from mainstay.store import certificates, outbox
 from mainstay.store.base import Store, Tx
+from mainstay.web.plan import CertificatePlan
 
 PREFIX = "renew:"
 HOME = "certs"
@@ -54,6 +57,27 @@ def shelf_of(config: Config, name: str) -> Shelf:
     """Give the place of a certificate's files. Raises `LookupError` when there is no such certificate."""
     settings = {each.called: each for each in config.certificates}[name]
     return Shelf(settings.directory or config.state_dir / HOME / name, settings.group)
+
+
+def plans_of(config: Config) -> tuple[CertificatePlan, ...]:
+    """Say what the dashboard may know of each certificate."""
+    return tuple(
+        CertificatePlan(
+            name=each.called,
+            job=f"{PREFIX}{each.called}",
+            names=tuple(each.names),
+            directory=str(shelf_of(config, each.called).directory),
+            reload=redact(", ".join(words(target) for target in each.reloads)),
+            proof=_proof(each),
+        )
+        for each in config.certificates
+    )
+
+
+def _proof(settings: CertificateSettings) -> str:
+    if settings.dns is not None:
+        return f"DNS at {settings.dns}" if isinstance(settings.dns, str) else "DNS, by a command"
+    return f"HTTP from {settings.webroot}" if settings.webroot else f"HTTP on {settings.listen}"
 
 
 async def begin(config: Config, clock: Clock, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mainstay.app import certs
 from mainstay.config.facts import setup
 from mainstay.config.model import Config, ServiceSettings
 from mainstay.core.job import Job
@@ -37,6 +38,7 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
             for name, storage in config.storage.items()
         ),
         sources=tuple(_source(name, settings) for name, settings in config.webhooks.items()),
+        certificates=certs.plans_of(config),
         readiness=setup(config),
     )
 

@@ -62,6 +62,8 @@ def _standing(ctx: Context) -> list[Certificate]:
     from mainstay.store import certificates
 
     names = ctx.outline().setup.certificates
+    if not names:
+        return []
     known = {each.name: each for each in ctx.look(certificates.everything)}
     return [known.get(name, Certificate(name)) for name in names]
 

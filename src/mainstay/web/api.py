@@ -20,6 +20,7 @@ from mainstay.web import api_inbox
 from mainstay.web.health import CheckHealth, ServiceHealth, health
 from mainstay.web.latencies import p95s
 from mainstay.web.pages import backups as backup_pages
+from mainstay.web.pages import certificates as certificate_pages
 from mainstay.web.pages import incidents as incident_pages
 from mainstay.web.pages import jobs as job_pages
 from mainstay.web.pages.overview import verdict
@@ -48,6 +49,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{v1}/runs", runs),
         Route(f"{v1}/runs/{{id}}", run),
         Route(f"{v1}/backups", backups),
+        Route(f"{v1}/certificates", certificates),
         Route(f"{v1}/outbox", outbox),
         *api_inbox.routes(v1),
         Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -310,6 +312,13 @@ async def backups(request: Request) -> Response:
         }
 
     return JSONResponse(await site.store.read(look))
+
+
+async def certificates(request: Request) -> Response:
+    """Every certificate: its names, until when it is valid, when it is due, when it was last seen at its servers."""
+    site, now = site_of(request), site_of(request).clock.now()
+    found = await site.store.read(lambda tx: certificate_pages.lines(tx, site.plan, now))
+    return JSONResponse({"certificates": [asdict(line.row) | {"left": line.left} for line in found]})
 
 
 async def outbox(request: Request) -> Response:

@@ -21,6 +21,7 @@ from mainstay.web import api, metrics
 from mainstay.web.pages import (
     account,
     backups,
+    certificates,
     channels,
     inbox,
     incidents,
@@ -89,6 +90,7 @@ def routes() -> list[BaseRoute]:
         Route("/runs/{id}/retry", action(jobs.retry), methods=["POST"]),
         Route("/backups", backups.listing),
         Route("/backups/{database}", backups.database),
+        Route("/certificates", certificates.listing),
         Route("/channels", channels.listing),
         Route("/inbox", inbox.listing),
         Route("/inbox/replay", action(inbox.replay_many), methods=["POST"]),

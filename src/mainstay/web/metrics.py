@@ -16,8 +16,9 @@ from mainstay.edge.http.meter import Sample as Counted
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
 from mainstay.web.health import ServiceHealth, health
-from mainstay.web.pages import inbox
+from mainstay.web.pages import certificates, inbox
 from mainstay.web.pages.backups import DatabaseLine, lines
+from mainstay.web.pages.certificates import CertificateLine
 from mainstay.web.pages.inbox import SourceLine
 from mainstay.web.plan import Plan
 from mainstay.web.security import problem
@@ -86,6 +87,17 @@ METRICS = (
     ),
     Described("mainstay_backup_proven_rows", "Rows that were compared in that proof.", ("database",)),
     Described("mainstay_backup_proof_seconds", "How long that proof took.", ("database",)),
+    Described(
+        "mainstay_certificate_left_seconds",
+        "Seconds until the certificate ends; below 0 after.",
+        ("certificate",),
+    ),
+    Described(
+        "mainstay_certificate_seen_age_seconds",
+        "Seconds since the certificate was last seen at all of its servers.",
+        ("certificate",),
+    ),
+    Described("mainstay_certificate_failures", "Failed renewals in a row.", ("certificate",)),
     Described("mainstay_outbox_owed", "Messages that a channel is owed.", ("channel",)),
     Described(
         "mainstay_outbox_oldest_age_seconds",
@@ -141,6 +153,7 @@ class Snapshot:
     channels: dict[str, Row]
     runs: list[Row]
     sources: list[SourceLine]
+    certificates: list[CertificateLine]
 
 
 def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
@@ -155,6 +168,7 @@ def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
         {one.name: {} for one in plan.channels} | views.channels(tx),
         views.run_counts(tx),
         inbox.lines(tx, plan),
+        certificates.lines(tx, plan, now),
     )
 
 
@@ -169,6 +183,7 @@ def samples(seen: Snapshot) -> Iterator[Sample]:
     yield from _checks(seen)
     yield from _incidents(seen)
     yield from _backups(seen)
+    yield from _certificates(seen)
     yield from _channels(seen)
     yield from _inbox(seen)
     yield from _runs(seen)
@@ -215,6 +230,16 @@ def _backups(seen: Snapshot) -> Iterator[Sample]:
             yield "mainstay_backup_proven_age_seconds", label, max(0.0, seen.now - line.proof["at"])
             yield "mainstay_backup_proven_rows", label, line.proof["rows"]
             yield "mainstay_backup_proof_seconds", label, line.proof["seconds"]
+
+
+def _certificates(seen: Snapshot) -> Iterator[Sample]:
+    for line in seen.certificates:
+        label = (line.plan.name,)
+        if line.left is not None:
+            yield "mainstay_certificate_left_seconds", label, line.left
+        if line.row.served_at is not None:
+            yield "mainstay_certificate_seen_age_seconds", label, max(0.0, seen.now - line.row.served_at)
+        yield "mainstay_certificate_failures", label, line.row.failures
 
 
 def _channels(seen: Snapshot) -> Iterator[Sample]:

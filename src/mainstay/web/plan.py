@@ -76,6 +76,18 @@ class SourcePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificatePlan:
+    """A certificate: the job that renews it, where its files lie, who must take them and how it is proven, in words."""
+
+    name: str
+    job: str
+    names: tuple[str, ...] = ()
+    directory: str = ""
+    reload: str = ""
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoragePlan:
     """Where backups lie: the name, the type and the place in words."""
 
@@ -97,6 +109,7 @@ class Plan:
     channels: tuple[ChannelPlan, ...] = ()
     storages: tuple[StoragePlan, ...] = ()
     sources: tuple[SourcePlan, ...] = ()
+    certificates: tuple[CertificatePlan, ...] = ()
     readiness: Setup | None = None
 
     def service(self, name: str) -> ServicePlan | None:

@@ -109,6 +109,7 @@ def page(request: Request, template: str, frame: Row, context: dict[str, Any], s
         "login": login,
         "scored": site.plan.readiness is not None,
         "receives": bool(site.plan.sources) or request.url.path.startswith("/inbox"),
+        "certified": bool(site.plan.certificates) or request.url.path == "/certificates",
         "csrf": mask(login.csrf) if login else "",
         "theme": theme if theme in ("light", "dark") else None,
         "path": request.url.path,
