@@ -39,6 +39,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 BUILT_IN = {
     "backup_postgres": "`databases: NAME: backup:`",
     "prove_backup": "`databases: NAME: backup:`",
+    "verify_backups": "`databases: NAME: backup:`",
+    "prune_backups": "`databases: NAME: backup:`",
     "heal": "`services: NAME: heal:`",
     "renew_ssl": "`certificates:`",
 }

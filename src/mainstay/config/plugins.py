@@ -17,6 +17,7 @@ ROOMS = (
     "mainstay.upkeep.cleanup.job",
     "mainstay.certs.jobs",
     "mainstay.upkeep.patches.job",
+    "mainstay.backup.keeping",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

@@ -32,6 +32,7 @@ def title_of(job: str) -> str:
         "backup": f"The backup of {what} failed",
         "prove": f"The backup of {what} is not proven",
         "renew": f"The certificate of {what} is not in order",
+        "verify": f"The stored backups of {what} are not verified",
     }
     return titles.get(kind, f"The job {job} failed") if what else f"The job {job} failed"
 
