@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mainstay.app import certs
+from mainstay.app import certs, wal
 from mainstay.app.backup import database_jobs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
@@ -148,6 +148,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         certs.hook(desk),
         hook(desk, lambda job: _severity(job, jobs)),
         _superseded(desk),
+        wal.healed(desk),
         fallen.hook(desk),
         holes_hook(desk),
     ]
@@ -159,9 +160,10 @@ def jobs_of(config: Config) -> dict[str, Job]:
     """Make every job by its name: those that databases and the journal need, then those under `jobs:`."""
     jobs: dict[str, Job] = {}
     for name, database in config.databases.items():
-        if database.backup is None:
-            continue
-        jobs |= database_jobs(name, database.backup)
+        if database.backup is not None:
+            jobs |= database_jobs(name, database.backup)
+        if database.wal is not None:
+            jobs |= wal.jobs_of(name, database.wal)
     jobs |= certs.jobs_of(config.certificates)
     for name, service in config.services.items():
         if service.heal is not None:
@@ -195,7 +197,7 @@ def _superseded(desk: Desk) -> RunHook:
 
 
 def _severity(job: str, jobs: Mapping[str, Job]) -> Severity:
-    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup | VerifyBackups)
+    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup | VerifyBackups | wal.CRITICAL)
     return Severity.CRITICAL if critical else Severity.WARNING
 
 

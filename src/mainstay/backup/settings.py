@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from mainstay.backup.physical.settings import WalSettings
 from mainstay.core.plugin import Settings
 from mainstay.core.schedule import Cron, TimeZone
 from mainstay.core.secret import SecretUrl
@@ -118,6 +119,8 @@ class DatabaseSettings(Settings):
     """Its address. With a password in it, it is a secret."""
     backup: BackupSettings | None = None
     """Its backups; none are taken when left out."""
+    wal: WalSettings | None = None
+    """Its server's log, kept as it is written; it is not when left out."""
 
     @property
     def backed_up(self) -> BackupSettings:

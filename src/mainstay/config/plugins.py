@@ -18,6 +18,7 @@ ROOMS = (
     "mainstay.certs.jobs",
     "mainstay.upkeep.patches.job",
     "mainstay.backup.keeping",
+    "mainstay.backup.physical.jobs",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",
