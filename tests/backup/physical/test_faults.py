@@ -36,9 +36,12 @@ def write_log(house: PhysicalHouse) -> int:
     """Fill one segment and begin the next; give the position."""
     house.server.execute("CREATE TABLE IF NOT EXISTS ledger (id bigint, filler text)")
     house.server.execute("SELECT pg_switch_wal()")
-    house.server.execute("INSERT INTO ledger SELECT n, repeat('x', 100) FROM generate_series(1, 100) n")
-    ((position,),) = house.server.execute("SELECT pg_current_wal_flush_lsn()::text")
-    return parse_lsn(position)
+    with house.server.connect() as connection:
+        connection.execute("SET synchronous_commit = on")
+        connection.execute("INSERT INTO ledger SELECT n, repeat('x', 100) FROM generate_series(1, 100) n")
+        row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+    assert row is not None
+    return parse_lsn(row[0])
 
 
 @asynccontextmanager

@@ -120,7 +120,8 @@ class Shipper:
             return False
         await self.archive.put_part(name, start, data)
         self._offsets[name] = start + len(data)
-        self.tip = Segment.named(name, size).start + start + len(data)
+        # A record is filled up with zeros to a multiple of 8, which are there without being shipped.
+        self.tip = Segment.named(name, size).start + -(-(start + len(data)) // 8) * 8
         point("wal.part_shipped")
         return True
 

@@ -67,6 +67,7 @@ class Stream:
         self._receiver = Receiver()
         self._shippers: dict[str, Shipper] = {}
         self._shipped_at = self._clock.monotonic()
+        self._began = self._shipped_at
         self._seeded: set[str] = set()
 
     async def serve(self) -> None:
@@ -114,6 +115,7 @@ class Stream:
             try:
                 async with source(self._ports, self.database) as found:
                     await self._prepare(found)
+                    self._began = self._clock.monotonic()
                     self.state.said = await self._receiver.run(
                         found, self._folder / found.facts.system, self.name
                     )
@@ -268,7 +270,8 @@ class Stream:
             await self._alarms.clear(STREAM, "the log is received again")
         elif late >= LOUD_AFTER:
             await self._alarms.say(self._unreceived(Severity.CRITICAL))
-        if late >= STALLED_AFTER:
+        # One that was just started has its own time to begin.
+        if min(late, self._clock.monotonic() - self._began) >= STALLED_AFTER:
             self._receiver.stop()
 
     async def _keep_synchronous(self, sight: Sight, late: float) -> None:
