@@ -34,7 +34,6 @@ class Line(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.request: Request | None = None
         self.heard = b""
-        self.answered = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base
@@ -58,8 +57,7 @@ class Line(asyncio.Protocol):
         request, self.request, self.heard = self.request, None, b""
         assert request, "an answer to nothing"
         assert self.transport
-        self.answered += 1
-        if b"connection: close" in head.lower() or self.answered == self.crowd.fresh:
+        if b"connection: close" in head.lower():
             self.transport.close()
         else:
             self.crowd.idle.append(self)
@@ -81,8 +79,7 @@ class Crowd:
     """Sends `rate` requests a second over so many connections; `answered` is told each one's status, head and body.
 
     A request whose answer did not come is given to `lost`. What is due while all connections wait is sent when one is
-    free: the pace falls behind, and `sent` tells the truth. With `fresh` a connection ends after so many requests,
-    so that a sender meets all processes that share the port.
+    free: the pace falls behind, and `sent` tells the truth.
     """
 
     def __init__(
@@ -93,7 +90,6 @@ class Crowd:
         *,
         rate: float,
         connections: int = 32,
-        fresh: int = 0,
     ) -> None:
         self.port = port
         self.statuses: Counter[int] = Counter()
@@ -108,7 +104,6 @@ class Crowd:
         self._answered = answered
         self._rate = rate
         self._connections = connections
-        self.fresh = fresh
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = 0.0
         self._at = time.monotonic()

@@ -31,11 +31,7 @@ def setup(config: "Config") -> Setup:
             _service(name, settings, checks.get(name, [])) for name, settings in config.services.items()
         ),
         databases=tuple(
-            DatabaseFacts(
-                name,
-                settings.backup.storages if settings.backup else (),
-                settings.wal.to if settings.wal else None,
-            )
+            DatabaseFacts(name, settings.backup.storages if settings.backup else ())
             for name, settings in config.databases.items()
         ),
         storages=tuple(

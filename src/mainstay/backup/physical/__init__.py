@@ -1,1 +1,0 @@
-"""The lane without loss: write-ahead log as it is written, base backups, restores to any moment."""
