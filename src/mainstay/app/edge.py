@@ -44,8 +44,9 @@ def handlers_of(config: Config) -> Mapping[str, Opening]:
     if config.webhooks:
         openings["webhooks"] = _webhooks
     if config.gateway is not None:
-        openings["gateway"] = GATEWAY.carry
-        if config.gateway.decide is not None:
+        if config.gateway.engine == "built-in":
+            openings["gateway"] = GATEWAY.carry
+        if config.gateway.asked is not None:
             openings["decide"] = GATEWAY.decide
     return openings
 
@@ -83,7 +84,7 @@ async def serve(
         )
     own(config.state_dir)
     sys.setswitchinterval(SWITCH)
-    _allow_many_connections()
+    allow_many_connections()
     clock = SystemClock()
     meter = Meter(config.state_dir / DIRECTORY)
     meter.cell(PROCESSES).set(1.0)
@@ -122,13 +123,21 @@ async def _obey(
 async def _read_anew(edge: Edge, path: Path) -> None:
     try:
         # In a thread: a large file takes a tenth of a second, in which nobody would be answered.
-        await edge.apply(await asyncio.to_thread(load, path))
+        await edge.apply(same_engine(await asyncio.to_thread(load, path), edge.config))
     except MainstayError as fault:
         # The agent raises the incident; here the old plan simply stays.
         logger.error("the changed configuration is wrong, the old one stays in force: %s", fault)
     except Exception:
         # To end here would cut everybody off, and a start with the same file would end the same way.
         logger.exception("the changed configuration cannot be put in force, the old one stays")
+
+
+def same_engine(fresh: Config, before: Config | None) -> Config:
+    """Give a changed configuration. Raises `ConfigError` when it wants another engine: two would share an address."""
+    old = before.gateway if before else None
+    if fresh.gateway and old and fresh.gateway.engine != old.engine:
+        raise ConfigError("the gateway's engine changes at a restart only", hint="restart mainstay")
+    return fresh
 
 
 async def _tend(edge: Edge, meter: Meter, clock: Clock, say: Say) -> None:
@@ -142,7 +151,7 @@ async def _tend(edge: Edge, meter: Meter, clock: Clock, say: Say) -> None:
         await clock.sleep(TICK)
 
 
-def _allow_many_connections() -> None:
+def allow_many_connections() -> None:
     """Use as many descriptors as the system lets us have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,5 +1,6 @@
 """Puts the gateway of an edge process together: the policy that decides, the origins that answer."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -8,6 +9,8 @@ from pathlib import Path
 from mainstay.app.listeners import Surroundings
 from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.decide import Decider
+from mainstay.edge.gateway.envoy.shelf import DIRECTORY as DIRECTORY_OF_ENVOY
+from mainstay.edge.gateway.envoy.shelf import knows
 from mainstay.edge.gateway.gateway import Around
 from mainstay.edge.gateway.gateway import Gateway as Policy
 from mainstay.edge.gateway.naming import Names
@@ -15,9 +18,12 @@ from mainstay.edge.gateway.open import Standing as Policies
 from mainstay.edge.gateway.settings import DecideSettings, GatewaySettings
 from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.meter import DIRECTORY
+from mainstay.edge.proxy.counts import Counts
 from mainstay.edge.proxy.gateway import Gateway
 from mainstay.edge.proxy.open import Standing as Origins
 from mainstay.store.open import open_store
+
+logger = logging.getLogger(__name__)
 
 
 class House:
@@ -26,6 +32,7 @@ class House:
     def __init__(self) -> None:
         self._policies, self._origins = Policies(), Origins()
         self._names = Names()
+        self._serves = False
 
     @asynccontextmanager
     async def carry(self, around: Surroundings) -> AsyncIterator[Handler]:
@@ -45,9 +52,29 @@ class House:
     @asynccontextmanager
     async def decide(self, around: Surroundings) -> AsyncIterator[Handler]:
         """Open what answers the questions of other proxies."""
-        asked = _settings(around).decide or DecideSettings()
-        async with self._policy(around) as policy:
-            yield Decider(asked, policy, around.clock, self._names.new)
+        settings = _settings(around)
+        if settings.engine == "envoy":
+            await self._followed(settings, around)
+        async with AsyncExitStack() as stack:
+            policy = await stack.enter_async_context(self._policy(around))
+            counts = Counts(around.meter)
+            if settings.engine == "envoy":
+                # It carries nothing, but still says how those are whom the policy needs.
+                holding = self._origins.hold(
+                    [], around.clock, around.meter, _directory(around), policy.contacts
+                )
+                counts = (await stack.enter_async_context(holding)).counts
+            asked = settings.asked or DecideSettings()
+            yield Decider(asked, policy, around.clock, self._names.new, counts.request)
+
+    async def _followed(self, settings: GatewaySettings, around: Surroundings) -> None:
+        """Wait until Envoy knows the ways of a new policy: it would have to refuse what it does not know."""
+        first, self._serves = not self._serves, True
+        directory = around.config.state_dir / DIRECTORY_OF_ENVOY
+        if not first and not await knows(directory, {route.way for route in settings.routes}, around.clock):
+            logger.warning(
+                "Envoy has not taken the new routes over yet; until it has, their requests get 503"
+            )
 
     def _policy(self, around: Surroundings) -> AbstractAsyncContextManager[Policy]:
         config, clock = around.config, around.clock

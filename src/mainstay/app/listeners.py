@@ -91,7 +91,7 @@ class Edge:
         self._clock = clock
         self._meter = meter
         self._openings = openings
-        self._config: Config | None = None
+        self.config: Config | None = None
         self._certificates: Certificates | None = None
         self._log: AccessLog | None = None
         self._dropped = meter.cell(DROPPED)
@@ -112,7 +112,7 @@ class Edge:
         for name in self.listeners.keys() - openings.keys():
             self.listeners[name].server.deafen()
             self._later(self._retire(self.listeners.pop(name), config.edge.drain_timeout))
-        self._config, self._certificates = config, certificates
+        self.config, self._certificates = config, certificates
 
     def tasks(self) -> set["asyncio.Task[None]"]:
         """Give what must go on as long as this process does."""
@@ -129,7 +129,7 @@ class Edge:
 
     async def drain(self) -> None:
         """Take no more connections, let what is under way finish, and close the handlers."""
-        patience = self._config.edge.drain_timeout if self._config else 0.0
+        patience = self.config.edge.drain_timeout if self.config else 0.0
         listeners, self.listeners = list(self.listeners.values()), {}
         retiring = [asyncio.create_task(self._retire(listener, patience)) for listener in listeners]
         if retiring:
@@ -212,7 +212,7 @@ class Edge:
             logger.error("the new certificates are wrong, the old ones stay in force: %s", fault)
             return
         for name, listener in self.listeners.items():
-            if self._config is None or self._config.edge.secures(name):
+            if self.config is None or self.config.edge.secures(name):
                 await listener.server.secure(context)
         logger.info("the certificates were renewed")
 

@@ -14,13 +14,14 @@ from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
 from mainstay.core.listen import within
+from mainstay.edge.gateway.envoy.program import find
 from mainstay.engine.pulse import speaker
 from mainstay.engine.supervise import Supervisor, follow
 from mainstay.ports.clock import SystemClock
 from mainstay.store import accounts
 from mainstay.store.open import open_store
 
-Part = Literal["agent", "web", "edge"]
+Part = Literal["agent", "web", "edge", "envoy"]
 
 
 async def supervise(path: Path, say: Callable[[str], None]) -> None:
@@ -32,6 +33,8 @@ async def supervise(path: Path, say: Callable[[str], None]) -> None:
 
 
 async def _supervise(config: Config, say: Callable[[str], None]) -> None:
+    if config.gateway is not None and config.gateway.engine == "envoy":
+        find(config.gateway.envoy)  # told now, not by a process that falls again and again
     password = await _prepare(config)
     say(f"{config.title or config.name}: the dashboard is at {dashboard_url(config)}")
     for line in edge_lines(config):
@@ -78,7 +81,7 @@ def edge_lines(config: Config) -> list[str]:
         lines.append(f"webhooks are taken at {at('webhooks')}/NAME")
     if config.gateway is not None:
         lines.append(f"the gateway is at {at('gateway')}")
-        if config.gateway.decide is not None:
+        if config.gateway.asked is not None and config.gateway.engine == "built-in":
             lines.append(f"other proxies ask it at {at('decide')}/decide/")
     return lines
 
@@ -100,14 +103,25 @@ def _read_anew(before: Config) -> Config:
     except MainstayError:
         return before  # the agent tells people
     edges = [name for name, part in children_of(before).items() if part == "edge"]
-    return before if edges else fresh
+    if not edges:
+        return fresh
+    # A gateway that was not there before may bring its Envoy.
+    if before.gateway is None and fresh.gateway is not None:
+        return before.model_copy(update={"gateway": fresh.gateway})
+    return before
 
 
 def children_of(config: Config) -> dict[str, Part]:
     """Name the processes that this configuration needs, each with the part that it plays."""
     edges = config.edge.processes if config.webhooks or config.gateway is not None else 0
     names = ["edge"] if edges == 1 else [f"edge-{number}" for number in range(1, edges + 1)]
-    return {"agent": "agent", "web": "web", **dict.fromkeys(names, "edge")}
+    carried = config.gateway is not None and config.gateway.engine == "envoy"
+    return {
+        "agent": "agent",
+        "web": "web",
+        **dict.fromkeys(names, "edge"),
+        **dict.fromkeys(["envoy"] if carried else [], "envoy"),
+    }
 
 
 async def _prepare(config: Config) -> str | None:
@@ -125,7 +139,7 @@ def _command() -> list[str]:
 
 
 def run_part(part: Part, path: Path) -> None:
-    """Be the agent, the web process or an edge until SIGTERM."""
+    """Be the agent, the web process, an edge or the keeper of Envoy until SIGTERM."""
     supervised = follow()
     say = speaker()
     if part == "edge":
@@ -134,6 +148,11 @@ def run_part(part: Part, path: Path) -> None:
         from mainstay.app import edge
 
         uvloop.run(edge.serve(path, say, idle=supervised))
+        return
+    if part == "envoy":
+        from mainstay.app import envoy
+
+        asyncio.run(envoy.serve(path, say))
         return
     from mainstay.app import agent, dashboard
 

@@ -100,6 +100,8 @@ class Vigil:
 
     def _words(self) -> str:
         reason = self._reason or "it says nothing"
+        if self._child == "envoy":
+            return f"{self._child} does not work: {reason}. Until it does, the gateway lets nothing through."
         if self._child != "agent":
             return (
                 f"{self._child} does not work: {reason}. Until it does, it takes no webhooks and its gateway "

@@ -107,7 +107,9 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
     if app.config.gateway is not None:
         where = app.config.edge.gateway
         yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
-        if app.config.gateway.decide is not None:
+        if app.config.gateway.engine == "envoy":
+            yield await examined("envoy", lambda: _envoy(app))
+        if app.config.gateway.asked is not None:
             asked = app.config.edge.decide
             yield await examined("edge for proxies", lambda: _edge("edge for proxies", asked))
     for name, source in app.config.webhooks.items():
@@ -179,6 +181,16 @@ async def _edge(what: str, listen: str) -> str | Line:
         return Line(WARN, what, f"nobody listens on {listen}", "mainstay up; its log says why it cannot")
     writer.close()
     return f"listens on {listen}"
+
+
+async def _envoy(app: "App") -> str:
+    """Look for Envoy's program, and which one it is."""
+    from mainstay.edge.gateway.envoy.program import find, version
+    from mainstay.edge.gateway.settings import EnvoySettings
+
+    settings = app.config.gateway.envoy if app.config.gateway else EnvoySettings()
+    program = find(settings)
+    return f"{program}, {await version(program)}"
 
 
 async def _target(app: "App", name: str) -> str | Line:

@@ -8,7 +8,7 @@ import argparse
 
 from mainstay.cli.context import Context
 
-PARTS = ("agent", "web", "edge")
+PARTS = ("agent", "web", "edge", "envoy")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from mainstay.core.amounts import format_duration, format_size
 
 if TYPE_CHECKING:
     from mainstay.config.model import Config
+    from mainstay.edge.gateway.settings import GatewaySettings
     from mainstay.edge.webhooks import WebhookSettings
 
 
@@ -200,6 +201,38 @@ def _covered(config: "Config") -> Iterator[Problem]:
             yield unknown(("readiness", "covered", row), row, "row", MATRIX, "readiness")
 
 
+def _asked(config: "Config", gateway: "GatewaySettings") -> Iterator[Problem]:
+    """Look at what concerns other proxies, and the one that is a part of mainstay."""
+    if gateway.asked is None:
+        for index, route in enumerate(gateway.routes):
+            if route.protocol == "http2":
+                path: Where = ("gateway", "routes", index, "protocol")
+                yield Problem(path, "the built-in engine speaks HTTP/1.1 only", "gateway: {engine: envoy}")
+        return
+    for other in ("webhooks", "gateway"):
+        if config.edge.meet("decide", other):
+            what = f"decide and {other} cannot listen on one address"
+            yield Problem(("edge", "decide"), what, "give each its own port")
+    if gateway.engine == "envoy":
+        yield from _envoy(config, gateway)
+
+
+def _envoy(config: "Config", gateway: "GatewaySettings") -> Iterator[Problem]:
+    from mainstay.core.errors import ConfigError
+    from mainstay.core.listen import split
+    from mainstay.edge.gateway.export.site import Site, covers
+
+    if split(config.edge.gateway)[1] == 0:
+        yield Problem(("edge", "gateway"), "Envoy cannot listen on a free port", "name a port")
+    if gateway.decide is not None and not covers(gateway.decide.peers, "127.0.0.1"):
+        path: Where = ("gateway", "decide", "peers")
+        yield Problem(path, "mainstay's own Envoy asks from 127.0.0.1", "add 127.0.0.1")
+    try:
+        Site(config.edge, gateway, False, config.edge.gateway, "/", supervised=True).check()
+    except ConfigError as fault:
+        yield Problem(("gateway", "engine"), fault.what, fault.hint or "")
+
+
 def _gateway(config: "Config") -> Iterator[Problem]:
     gateway = config.gateway
     if gateway is None:
@@ -225,11 +258,7 @@ def _gateway(config: "Config") -> Iterator[Problem]:
             yield Problem(
                 (*path, "auth"), what, "add tokens, keys, remote or certificates under gateway.auth"
             )
-    if gateway.decide is not None:
-        for other in ("webhooks", "gateway"):
-            if config.edge.meet("decide", other):
-                what = f"decide and {other} cannot listen on one address"
-                yield Problem(("edge", "decide"), what, "give each its own port")
+    yield from _asked(config, gateway)
     for place, plan in named:
         if plan is not None and plan not in gateway.plans:
             yield unknown(place, plan, "plan", gateway.plans, "gateway.plans")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mainstay.edge.gateway.auth import Authenticator
+from mainstay.edge.gateway.certificates import Certificates
 from mainstay.edge.gateway.gate import Gate
 from mainstay.edge.gateway.hygiene import clean
 from mainstay.edge.gateway.keyring import KeyRing
@@ -31,7 +32,9 @@ def settings(read: Read) -> GatewaySettings:
 def gate(settings: GatewaySettings, ring: KeyRing) -> Gate:
     tokens = Tokens([Issuer(one, FixedKeys(one)) for one in settings.auth.tokens])
     limiter = MemoryLimiter()
-    return Gate(settings, Authenticator(settings.auth, tokens, ring), limiter, limiter, FakeClock(WALL))
+    shown = Certificates(settings.auth.certificates) if settings.auth.certificates else None
+    auth = Authenticator(settings.auth, tokens, ring, None, shown)
+    return Gate(settings, auth, limiter, limiter, FakeClock(WALL))
 
 
 def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:

@@ -1,4 +1,5 @@
-"""How those answer whom the gateway itself asks: Redis, a place of keys, a service that knows tokens, the journal."""
+"""How those answer whom the gateway itself needs: Redis, a place of keys, a service that knows tokens, the journal,
+the Envoy that carries its requests."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,7 +7,7 @@ from typing import Any, Literal
 from mainstay.core.secret import redact
 from mainstay.ports.clock import Clock
 
-What = Literal["redis", "keys", "service", "journal"]
+What = Literal["redis", "keys", "service", "journal", "envoy"]
 
 
 @dataclass(slots=True)

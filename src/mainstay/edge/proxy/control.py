@@ -8,15 +8,15 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mainstay.core.errors import MainstayError
 from mainstay.edge.gateway.contact import Contact
-from mainstay.edge.proxy.plane import Plane
+from mainstay.ports.clock import Clock
 
 PATTERN = "gateway-*.sock"
 LONGEST = 64 * 1024
@@ -29,10 +29,32 @@ def nobody() -> Sequence[Contact]:
     return ()
 
 
+def no_swap(route: str) -> MainstayError:
+    """Give the fault of a switch where Envoy carries the requests."""
+    return MainstayError(
+        "Envoy carries the requests, and to the origins of the file",
+        hint=f"change `origin` of {route} there and reload: systemctl reload mainstay",
+    )
+
+
+class Controls(Protocol):
+    """What is asked about here."""
+
+    async def swap(self, route: str, origins: Sequence[str], *, within: float) -> None:
+        """Send all further requests of a route to other origins. Raises `MainstayError`."""
+        ...
+
+    async def look(self) -> Sequence[Mapping[str, Any]]:
+        """Give what is known of every route's origins; never fails."""
+        ...
+
+
 @asynccontextmanager
-async def controlled(plane: Plane, directory: Path, contacts: Contacts = nobody) -> AsyncIterator[Path]:
+async def controlled(
+    controls: Controls, directory: Path, clock: Clock, contacts: Contacts = nobody
+) -> AsyncIterator[Path]:
     """Answer at a socket in `directory`, which exists. Raises `MainstayError`."""
-    desk = _Desk(plane, contacts)
+    desk = _Desk(controls, clock, contacts)
     path = directory / f"gateway-{os.getpid()}.sock"
     calls: set[asyncio.Task[None]] = set()
 
@@ -74,15 +96,16 @@ def _bound(path: Path) -> socket.socket:
 class _Desk:
     """What is asked about."""
 
-    plane: Plane
+    controls: Controls
+    clock: Clock
     contacts: Contacts
 
-    def state(self) -> dict[str, Any]:
+    async def state(self) -> dict[str, Any]:
         """Give all that is known now."""
         return {
             "process": os.getpid(),
-            "at": self.plane.ticker.clock.now(),
-            "routes": self.plane.state(),
+            "at": self.clock.now(),
+            "routes": await self.controls.look(),
             "needs": [contact.state() for contact in self.contacts()],
         }
 
@@ -104,7 +127,7 @@ async def _answer(desk: _Desk, line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
         if asked["do"] == "swap":
-            await desk.plane.swap(
+            await desk.controls.swap(
                 str(asked["route"]), [str(url) for url in asked["origins"]], within=float(asked["within"])
             )
         elif asked["do"] != "state":
@@ -113,7 +136,7 @@ async def _answer(desk: _Desk, line: bytes) -> dict[str, Any]:
         return {"fault": fault.what, "hint": fault.hint, "where": fault.where}
     except (KeyError, TypeError, ValueError) as fault:
         return {"fault": f"not a question: {fault!r}", "hint": "one line of JSON", "where": None}
-    return desk.state()
+    return await desk.state()
 
 
 def ask(directory: Path, question: dict[str, Any], patience: float) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ class Standing:
         self._stack.push_async_callback(plane.stop)
         plane.ticker.call(counts, lambda now: counts.look(plane, contacts()))
         try:
-            await self._stack.enter_async_context(controlled(plane, directory, contacts))
+            await self._stack.enter_async_context(controlled(plane, directory, clock, contacts))
         except BaseException:
             await self._stack.aclose()
             raise

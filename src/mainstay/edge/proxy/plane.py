@@ -7,6 +7,7 @@ from typing import Any
 
 from mainstay.core.errors import MainstayError
 from mainstay.edge.gateway.settings import RouteSettings
+from mainstay.edge.proxy.control import no_swap
 from mainstay.edge.proxy.group import Group
 from mainstay.edge.proxy.kept import Kept
 from mainstay.edge.proxy.ticker import Ticker
@@ -58,6 +59,8 @@ class Plane:
 
     def named(self, route: str) -> Group:
         """Give the origins of the route with this name (or path); raises `MainstayError`."""
+        if not self.groups:
+            raise no_swap(route)
         found = [group for group in self.groups.values() if group.route.label == route]
         if len(found) != 1:
             known = ", ".join(sorted({group.route.label for group in self.groups.values()}))
@@ -128,6 +131,10 @@ class Plane:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def look(self) -> list[dict[str, Any]]:
+        """Give the same to who has to wait for it elsewhere."""
+        return self.state()
 
     def state(self) -> list[dict[str, Any]]:
         """Give what is known of every route's origins, for people and programs."""

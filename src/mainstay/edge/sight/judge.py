@@ -27,6 +27,7 @@ WHAT = {
     "keys": "the issuer of its keys",
     "service": "the service that knows tokens",
     "journal": "the journal",
+    "envoy": "its Envoy",
 }
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 
-from mainstay.edge.gateway.export.site import Site
+from mainstay.edge.gateway.export.site import Site, covers
 
 OURS = frozenset(
     {
@@ -40,11 +39,11 @@ def notes(site: Site, able: Able) -> Iterator[str]:
     gateway = site.gateway
     if gateway is None:
         return
-    if gateway.auth.certificates is not None:
+    if gateway.auth.certificates is not None and able.title != "Envoy":
         yield "gateway.auth.certificates: a question cannot hold a client's certificate; such clients get 401."
-    if gateway.decide is not None and site.asked.loopback and not _covers(gateway.decide.peers, "127.0.0.1"):
+    if gateway.decide is not None and site.asked.loopback and not covers(gateway.decide.peers, "127.0.0.1"):
         yield "gateway.decide.peers: 127.0.0.1 is not among them, so that a proxy on this machine may not ask."
-    if able.title == "Caddy" and site.fronts and not _covers(site.edge.trusted_proxies, site.asked.host):
+    if able.title == "Caddy" and site.fronts and not covers(site.edge.trusted_proxies, site.asked.host):
         yield "edge.trusted_proxies: add the address that Caddy asks from, since it names all proxies on the way."
     for way in site.ways:
         yield from _of_way(way.labels[0], way.route.model_dump(exclude_unset=True), able)
@@ -66,11 +65,3 @@ def _of_way(label: str, said: dict[str, dict[str, object]], able: Able) -> Itera
         yield f"route {label}: health: Caddy takes only answers from 200 to 299 for good, not those up to 399."
     for name in sorted(set(health) - set(able.health)):
         yield f"route {label}: health.{name}: {able.title} has nothing like it."
-
-
-def _covers(networks: Collection[str], host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return any(address in ip_network(network, strict=False) for network in networks)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from mainstay.core.errors import ConfigError
@@ -91,6 +91,8 @@ class Site:
     """Where the other proxy is to listen, HOST:PORT."""
     hooks: str
     """Beginning of the paths of webhooks, with a slash at both ends."""
+    supervised: bool = False
+    """Whether the other proxy is a part of mainstay and stands where clients come, with nobody beside it."""
     ways: tuple[Way, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,11 +102,15 @@ class Site:
                 "there are neither webhooks nor a gateway in this configuration",
                 hint="add `gateway:` or `webhooks:`",
             )
-        if self.gateway and self.gateway.decide is None:
+        if self.gateway and self.gateway.decide is None and not self.supervised:
             raise ConfigError(
                 "the gateway does not let other proxies ask",
                 hint="add `decide: {}` under `gateway:`",
             )
+
+    def check(self) -> None:
+        """Look at all that is read later. Raises `ConfigError`."""
+        _ = self.asked, self.certificate, self.key, self.client_ca, [way.ca for way in self.ways]
 
     @property
     def asked(self) -> Server:
@@ -133,6 +139,17 @@ class Site:
         return safe_path(self.edge.tls.key) if self.edge.tls else None
 
     @property
+    def client_ca(self) -> str | None:
+        """PEM file of the authorities of clients' certificates."""
+        return safe_path(self.edge.tls.client_ca) if self.edge.tls and self.edge.tls.client_ca else None
+
+    @property
+    def certificates(self) -> bool:
+        """Whether a client's certificate may say who it is."""
+        asked = self.gateway is not None and self.gateway.auth.certificates is not None
+        return asked and self.client_ca is not None
+
+    @property
     def key_beside(self) -> str:
         """Where HAProxy looks for the key."""
         return f"{self.certificate}.key"
@@ -141,9 +158,11 @@ class Site:
     def fronts(self) -> list[str]:
         """Proxies before the other proxy, whose word on the client's address is believed.
 
-        This very machine is not one of them: there the other proxy is.
+        This very machine is not one of them where the other proxy is beside them.
         """
         nets = [str(ip_network(each, strict=False)) for each in self.edge.trusted_proxies]
+        if self.supervised:
+            return nets
         return [net for net in nets if net not in ("127.0.0.1/32", "::1/128")]
 
     @property
@@ -159,6 +178,13 @@ class Site:
         """The headers of a client that the policy looks at."""
         keys = self.gateway.auth.keys if self.gateway else None
         return ["Authorization", "Origin", "Access-Control-Request-Method", *([keys.header] if keys else [])]
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds that any request or tunnel may be silent, whichever way it goes."""
+        carried = [way.route.carry for way in self.ways]
+        longest = [max(carry.answer, carry.idle, carry.tunnel_idle) for carry in carried]
+        return max(self.edge.body_timeout, *longest) if longest else self.edge.body_timeout
 
     @property
     def head_room(self) -> int:
@@ -185,6 +211,15 @@ def safe_path(path: object) -> str:
             hint="keep the file where its path has only letters, digits and . _ ~ / @ + : = , -",
         )
     return text
+
+
+def covers(networks: Iterable[str], host: str) -> bool:
+    """Whether an address is in one of the networks; a name is in none."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ip_network(network, strict=False) for network in networks)
 
 
 def _ways(routes: Iterable[RouteSettings]) -> tuple[Way, ...]:

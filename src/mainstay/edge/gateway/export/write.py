@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.export.notes import Able, notes
+from mainstay.edge.gateway.export.replies import local_reply_config
 from mainstay.edge.gateway.export.site import Exported, Site
 
 KINDS: Mapping[str, Able] = {
@@ -34,12 +36,13 @@ KINDS: Mapping[str, Able] = {
             "head_timeout", "body_timeout", "idle_timeout", "max_head", "max_headers", "max_upload",
             "max_connections",
         },
-        carry={"connect", "answer", "idle", "connections", "keep_for", "eject_after", "ca"},
+        carry={"connect", "answer", "idle", "tunnel_idle", "connections", "keep_for", "eject_after", "ca"},
         health={"path", "every", "timeout", "fails", "host"},
         own_host_of_each=True,
         always=(
-            "Envoy says 503 without Retry-After when the gateway cannot tell whether a credential is good.",
+            "Envoy says `gateway_down` for whatever the gateway answers with 503.",
             "edge.max_upload is held against Content-Length only; a body without one may be longer.",
+            "The longest carry.tunnel_idle holds for all WebSockets, and instead of edge.body_timeout for bodies, too.",
         ),
     ),
     "haproxy": Able(
@@ -92,6 +95,12 @@ def export(kind: str, site: Site, beside: str = "/etc/haproxy") -> Exported:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    others = [way.labels[0] for way in site.ways if way.route.protocol != "http1"]
+    if others and kind != "envoy":
+        raise ConfigError(
+            f"the origins of the route {others[0]} speak HTTP/2",
+            hint="what is exported for Envoy can say so: mainstay export envoy",
+        )
     said = list(dict.fromkeys(notes(site, KINDS[kind])))
     world = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -104,7 +113,7 @@ def export(kind: str, site: Site, beside: str = "/etc/haproxy") -> Exported:
     world.filters |= {"ms": _ms, "seconds": _seconds, "kind": lambda way: _kind(way.labels)}
     given: dict[str, Any] = {
         "site": site, "notes": _comment(said), "back": BACK, "cors": CORS, "identity": IDENTITY,
-        "forged": FORGED, "beside": beside, "shown": site.shown,
+        "forged": FORGED, "beside": beside, "shown": site.shown, "replies": local_reply_config(),
         "var": lambda name: "gate_" + name.lower().replace("-", "_"),
     }  # fmt: skip
     files = {name: world.get_template(file).render(given) for name, file in FILES[kind].items()}
