@@ -32,7 +32,7 @@ class Copies:
         manifest = house.manifest(backup)
         with tempfile.TemporaryDirectory() as folder:
             kit = Kit.choose(house.ports.tools, manifest)
-            trial = Trial(manifest, house.vault, kit, Path(folder), house.run())
+            trial = Trial(backup, manifest, house.vault, kit, Path(folder), house.run())
             roles, archive = await trial.fetch()
             try:
                 dsn, complaints = await trial.restore(cast(Sandbox, self), roles, archive)

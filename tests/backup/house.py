@@ -151,10 +151,13 @@ class House:
         return self.vault.path / backup.path / name
 
     def files(self) -> list[str]:
-        """Every file of the vault and of the scratch directory."""
+        """Every file of the vault, but for the owner's mark, and of the scratch directory."""
         roots = (self.vault.path, self.ports.scratch.root)
         return sorted(
-            str(f.relative_to(self.directory)) for root in roots for f in root.rglob("*") if f.is_file()
+            str(f.relative_to(self.directory))
+            for root in roots
+            for f in root.rglob("*")
+            if f.is_file() and f.name != "owner.json"
         )
 
     async def tamper(self, backup: Backup, **changes: Any) -> Backup:

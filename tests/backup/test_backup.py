@@ -129,9 +129,19 @@ async def test_one_storage_refusing_is_told_and_the_other_keeps_its_backup(house
     house.storage("blocked", house.vault.model_copy(update={"path": blocked}))
     house.database("shop", house.ports.database("shop").dsn.reveal(), to=["vault", "blocked"])
     run = house.run()
-    with pytest.raises(Exception, match="blocked"):
+    with pytest.raises(
+        JobFailed, match="shop is backed up in vault, but not in blocked: directory"
+    ) as failure:
         await house.backup(run=run)
-    assert await house.all() == []  # refused before anything was dumped
+    assert failure.value.retry
+    (backup,) = await house.all()
+    assert backup.state is BackupState.PROVEN
+    assert "blocked is left out" in run.said
+    blocked.unlink()
+    await house.backup(run=run)  # tried again
+    assert {each.storage: each.state for each in await house.all()} == dict.fromkeys(
+        ("vault", "blocked"), BackupState.PROVEN
+    )
 
 
 async def test_a_copy_that_fails_is_told_and_the_backup_kept(
@@ -153,7 +163,7 @@ async def test_a_copy_that_fails_is_told_and_the_backup_kept(
     monkeypatch.setattr(Directory, "write", fails)
     run = house.run()
     with pytest.raises(
-        JobFailed, match="backed up in vault, but not in broken: the disk is on fire"
+        JobFailed, match="backed up in vault, third, but not in broken: the disk is on fire"
     ) as failure:
         await house.backup(run=run)
     assert failure.value.retry

@@ -121,4 +121,4 @@ async def test_the_journal_knows_the_last_proof(house: House) -> None:
     assert (proof.backup, proof.rows) == (outcome.data["backup"], 3300)
     assert await house.ports.store.read(lambda tx: backups.last_proof(tx, "other")) is None
     assert await house.ports.store.read(lambda tx: backups.latest(tx, "shop", "elsewhere")) is None
-    assert BackupPostgres.steps == ("check", "take", "copy", "prove", "retain")
+    assert BackupPostgres.steps == ("check", "take", "copy", "prove", "retain", "rest")

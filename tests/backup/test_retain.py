@@ -197,3 +197,62 @@ def test_no_more_is_kept_than_was_asked_for(there: list[Candidate], keep: Keep) 
     ]
     left = kept([*newest, *old], keep)
     assert len(left) <= keep.daily + keep.weekly + keep.monthly + keep.yearly + 2
+
+
+def test_the_last_few_and_what_is_young_are_kept() -> None:
+    there = [*nights(40)[::10], *nights(3)]
+    left = kept(sorted({each.taken_at: each for each in there}.values(), key=lambda each: -each.taken_at),
+                Keep(daily=0, monthly=0, last=5))  # fmt: skip
+    assert [round((NIGHT - each.taken_at) / DAY) for each in left] == [0, 1, 2, 10, 20]
+    left = kept(nights(40), Keep(daily=0, monthly=0, within=20 * DAY))
+    assert len(left) == 20
+
+
+def test_above_its_space_the_oldest_go_first() -> None:
+    there = [replace(each, bytes=10) for each in nights(40)]
+    made = plan(there, Keep(daily=30, monthly=12, space=100), NIGHT)
+    assert sorted(made.keep) == [f"n{number:04}" for number in range(10)]
+    assert made.over == 0
+    assert made.delete[0] == "n0039"
+
+
+def test_space_never_costs_what_is_never_deleted() -> None:
+    there = [
+        replace(each, bytes=10, state=BackupState.PROVEN if number == 20 else BackupState.TAKEN)
+        for number, each in enumerate(nights(40))
+    ]
+    made = plan(there, Keep(space=100), NIGHT)
+    assert sorted(made.keep) == [
+        f"n{number:04}" for number in range(21)
+    ]  # the last proven one and what is newer
+    assert made.over == 110
+
+
+@pytest.mark.parametrize(("offset", "word"), [(400 * DAY, "ahead of"), (-400 * DAY, "behind")])
+def test_a_clock_that_is_not_the_storage_s_deletes_nothing(offset: float, word: str) -> None:
+    made = plan(nights(100), Keep(daily=3, monthly=0), NIGHT, offset=offset)
+    assert made.delete == ()
+    assert f"the storage's is 400d {word} this machine's" in (made.refused or "")
+    assert plan(nights(100), Keep(daily=3, monthly=0), NIGHT, offset=60.0).delete
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (Keep(), "30 daily, 12 monthly"),
+        (Keep(last=3, within=14 * DAY, daily=0, monthly=0, yearly=7, space=5 * 10**11),
+         "the last 3, everything of 14d, 7 yearly, at most 500 GB"),
+    ],
+)  # fmt: skip
+def test_it_is_said_in_words(keep: Keep, said: str) -> None:
+    assert keep.explain() == said
+
+
+@given(candidates, keeps, st.integers(0, 500))
+@settings(max_examples=200, deadline=None)
+def test_space_only_takes_away(there: list[Candidate], keep: Keep, space: int) -> None:
+    sized = [replace(each, bytes=number % 30) for number, each in enumerate(there)]
+    free, tight = (plan(sized, limit, NIGHT) for limit in (keep, keep.model_copy(update={"space": space})))
+    assert set(tight.keep) <= set(free.keep)
+    taken = sum(each.bytes for each in sized if each.id in tight.keep)
+    assert tight.refused or taken <= space + tight.over

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mainstay.core import ids
 from mainstay.core.ids import new_id
 from mainstay.core.schedule import Schedule
 
@@ -75,6 +76,19 @@ def test_schedules_are_said_in_words() -> None:
 def test_bad_schedules_are_refused_with_a_remedy(options: dict[str, str], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Schedule.model_validate(options)
+
+
+def test_identifiers_of_several_processes_sort_by_microseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a sender that waits for each answer meets processes that share a port."""
+    processes, moments = [0, 0, 0], [1.8e9 + 2e-6 * number for number in range(300)]
+    made = []
+    for number, moment in enumerate(moments):
+        monkeypatch.setattr(ids, "_last", processes[number % 3])
+        made.append(ids.new_id(moment))
+        processes[number % 3] = ids._last
+    assert made == sorted(made)
+    assert all(ids.first_id(moment) <= name for moment, name in zip(moments, made, strict=True))
+    assert all(name < ids.first_id(moment) for moment, name in zip(moments[1:], made, strict=False))
 
 
 def test_identifiers_sort_by_time_even_when_the_clock_steps_back() -> None:

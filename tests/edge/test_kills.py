@@ -48,6 +48,8 @@ class Shop:
     """By key, the event that took effect."""
     repeats: int = 0
     """What came again under a key that was known."""
+    arrivals: list[str] = field(default_factory=list)
+    """The names of events in the order in which they took effect."""
     draw: random.Random = field(default_factory=lambda: random.Random(11))
 
     def has(self, many: int) -> bool:
@@ -56,16 +58,20 @@ class Shop:
     def judge(self, head: bytes, body: bytes) -> bytes:
         key = head.lower().partition(b"\r\nidempotency-key: ")[2].partition(b"\r")[0].decode()
         assert key
+        name = body.partition(b" ")[0].decode()
         if key in self.effects:
             self.repeats += 1
-        self.effects[key] = body.partition(b" ")[0].decode()
+        else:
+            self.arrivals.append(name)
+        self.effects[key] = name
         return b"" if self.draw.random() < 0.01 else FINE
 
 
 @dataclass
 class Bank:
-    """A sender that signs, and notes what was acknowledged."""
+    """A sender that signs, and notes what was acknowledged. With an `account` its events have an order."""
 
+    account: str = ""
     acknowledged: dict[str, str] = field(default_factory=dict)
     """By the event's name, the id that we gave it."""
     refused: int = 0
@@ -77,11 +83,12 @@ class Bank:
         return len(self.acknowledged) >= many
 
     def make(self) -> Request:
-        name = f"evt-{next(self.numbers):08}"
+        name = f"evt{self.account}-{next(self.numbers):08}"
         body = f"{name} ".encode().ljust(1024, b"x")
         signed = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
         head = f"POST /bank HTTP/1.1\r\nHost: hooks\r\nX-Event-Id: {name}\r\nX-Signature: {signed}\r\n"
-        return Request(name, head.encode() + b"Content-Length: 1024\r\n\r\n" + body)
+        order = f"X-Account: {self.account}\r\n" if self.account else ""
+        return Request(name, f"{head}{order}Content-Length: 1024\r\n\r\n".encode() + body)
 
     def told(self, request: Request, status: int, head: bytes, body: bytes) -> None:
         if status in (200, 202):
@@ -96,7 +103,7 @@ class Bank:
 class Installation:
     """`mainstay up` with one source of webhooks."""
 
-    def __init__(self, directory: Path, journal: Journal, target: int) -> None:
+    def __init__(self, directory: Path, journal: Journal, target: int, edges: int) -> None:
         self.directory = directory
         self.port = free_port()
         self.file = directory / "mainstay.yaml"
@@ -106,6 +113,7 @@ class Installation:
             "secrets": [{"secret": "hook"}],
             "deliver_to": f"http://127.0.0.1:{target}/hook",
             "concurrency": 64,
+            "order_by": "header:X-Account",
             "retry": {"delays": ["200ms"] * 100},
             "breaker": {"longest_pause": "1s"},
         }
@@ -113,7 +121,7 @@ class Installation:
             "name": "kills",
             "journal": {"secret": "journal"},
             "state_dir": str(directory / "state"),
-            "edge": {"webhooks": f"127.0.0.1:{self.port}", "access_log": False},
+            "edge": {"webhooks": f"127.0.0.1:{self.port}", "access_log": False, "processes": edges},
             "web": {"listen": f"127.0.0.1:{free_port()}"},
             "webhooks": {"bank": source},
         }
@@ -130,22 +138,20 @@ class Installation:
         self.up = Engine(argv, self.directory / "log", env=env, cwd=self.directory)
         self.fresh.clear()
 
-    def part(self, name: str) -> int:
-        """The process of one part."""
+    def part(self, name: str) -> list[int]:
+        """The processes of one part."""
         assert self.up
         wanted = f"\0--only\0{name}\0".encode()
-        for pid in children(self.up.pid):
-            if wanted in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-        raise AssertionError(f"{name} does not run")
+        return [pid for pid in children(self.up.pid) if wanted in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     async def kill(self, what: str) -> None:
         """SIGKILL a part, which is started again by `up`; or `up` itself, alone or with all its parts."""
         self.killed[what] += 1
         self.fresh[what] += 1
         if what in PARTS:
-            with suppress(AssertionError, OSError):  # it may be down from the last kill
-                os.kill(self.part(what), signal.SIGKILL)
+            with suppress(OSError):  # it may be down from the last kill
+                for pid in self.part(what)[:1]:
+                    os.kill(pid, signal.SIGKILL)
             return
         assert self.up
         parts = children(self.up.pid)
@@ -178,9 +184,11 @@ Kill = Callable[[random.Random], Awaitable[None]]
 
 
 @asynccontextmanager
-async def installed(directory: Path, journal: Journal, shop: Shop) -> AsyncIterator[Installation]:
+async def installed(
+    directory: Path, journal: Journal, shop: Shop, edges: int = 1
+) -> AsyncIterator[Installation]:
     async with listening(shop.judge) as target:
-        made = Installation(directory, journal, target)
+        made = Installation(directory, journal, target, edges)
         made.start()
         try:
             await aeventually(lambda: accepts(made.port), 60)
@@ -191,10 +199,13 @@ async def installed(directory: Path, journal: Journal, shop: Shop) -> AsyncItera
 
 
 async def through(house: Installation, bank: Bank, shop: Shop, kill: Kill, kills: int) -> None:
-    """Send while somebody kills; then compare what was acknowledged with what took effect."""
+    """Send while somebody kills; then compare what was acknowledged with what took effect, and in which order."""
     draw, began = random.Random(os.environ.get("MAINSTAY_SEED", "5")), time.monotonic()
-    async with Crowd(house.port, bank.make, bank.told, rate=RATE, connections=64) as crowd:
-        bank.crowd = crowd
+    owner = Bank("owner")
+    async with (
+        Crowd(house.port, bank.make, bank.told, rate=RATE, connections=64) as bank.crowd,
+        Crowd(house.port, owner.make, owner.told, rate=RATE / 10, connections=1, fresh=7) as owner.crowd,
+    ):
         for _ in range(kills):
             acknowledged = len(bank.acknowledged) + draw.randint(1, int(RATE / 2))
             delivered = len(shop.effects) + draw.randint(1, int(RATE / 4))
@@ -202,17 +213,22 @@ async def through(house: Installation, bank: Bank, shop: Shop, kill: Kill, kills
             await aeventually(partial(shop.has, delivered), 120)
             await kill(draw)
         took = time.monotonic() - began
-        await crowd.settle()
-        rates = f"{crowd.sent / took:.0f}/s sent, {len(bank.acknowledged) / took:.0f}/s acknowledged"
-        print(f"{kills} kills in {took:.0f} s, {rates}, {crowd.broken} answers that never came")
-    ids = set(bank.acknowledged.values())
-    await aeventually(lambda: shop.effects.keys() >= ids, PATIENCE)
+        for crowd in (bank.crowd, owner.crowd):
+            await crowd.settle()
+        rates = f"{bank.crowd.sent / took:.0f}/s sent, {len(bank.acknowledged) / took:.0f}/s acknowledged"
+        print(f"{kills} kills in {took:.0f} s, {rates}, {bank.crowd.broken} answers that never came")
+    acknowledged_ids = bank.acknowledged | owner.acknowledged
+    await aeventually(lambda: shop.effects.keys() >= set(acknowledged_ids.values()), PATIENCE)
     await aeventually(house.is_done, PATIENCE)
     twice = [name for name, keys in Counter(shop.effects.values()).items() if keys > 1]
-    wrong = [name for name, key in bank.acknowledged.items() if shop.effects[key] != name]
-    assert (bank.wrong, twice, wrong) == ([], [], [])
+    wrong = [name for name, key in acknowledged_ids.items() if shop.effects[key] != name]
+    assert (bank.wrong + owner.wrong, twice, wrong) == ([], [], [])
+    ordered = [name for name in shop.arrivals if name.startswith("evtowner")]
+    assert ordered == sorted(ordered)
+    assert ordered
     print(
-        f"{len(ids)} events, each took effect once; {shop.repeats} repetitions known by their key; {dict(house.killed)}"
+        f"{len(acknowledged_ids)} events, each took effect once, {len(ordered)} of them in order; "
+        f"{shop.repeats} repetitions known by their key; {dict(house.killed)}"
     )
 
 
@@ -250,5 +266,5 @@ async def test_the_server_of_the_journal_killed_while_events_are_delivered(
             await aeventually(partial(bank.has, len(bank.acknowledged) + int(RATE / 2)), 60)
         postgres.start()
 
-    async with installed(tmp_path, journal, shop) as house:
+    async with installed(tmp_path, journal, shop, edges=2) as house:
         await through(house, bank, shop, kill, SERVER_KILLS)

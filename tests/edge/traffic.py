@@ -34,6 +34,7 @@ class Line(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.request: Request | None = None
         self.heard = b""
+        self.answered = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base
@@ -57,7 +58,8 @@ class Line(asyncio.Protocol):
         request, self.request, self.heard = self.request, None, b""
         assert request, "an answer to nothing"
         assert self.transport
-        if b"connection: close" in head.lower():
+        self.answered += 1
+        if b"connection: close" in head.lower() or self.answered == self.crowd.fresh:
             self.transport.close()
         else:
             self.crowd.idle.append(self)
@@ -79,7 +81,8 @@ class Crowd:
     """Sends `rate` requests a second over so many connections; `answered` is told each one's status, head and body.
 
     A request whose answer did not come is given to `lost`. What is due while all connections wait is sent when one is
-    free: the pace falls behind, and `sent` tells the truth.
+    free: the pace falls behind, and `sent` tells the truth. With `fresh` a connection ends after so many requests,
+    so that a sender meets all processes that share the port.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Crowd:
         *,
         rate: float,
         connections: int = 32,
+        fresh: int = 0,
     ) -> None:
         self.port = port
         self.statuses: Counter[int] = Counter()
@@ -104,6 +108,7 @@ class Crowd:
         self._answered = answered
         self._rate = rate
         self._connections = connections
+        self.fresh = fresh
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = 0.0
         self._at = time.monotonic()

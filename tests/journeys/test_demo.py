@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import mainstay
+from tests.servers.process import all_engines_wanted
 
 
 @pytest.mark.slow
@@ -31,6 +33,9 @@ def test_the_demonstration_tells_the_truth(tmp_path: Path) -> None:
     assert gateway["admitted"] >= 100
     assert gateway["admitted"] + gateway["limited"] == 130
     assert gateway["unauthorised"] == 10
+    if all_engines_wanted() or shutil.which("pebble"):
+        (certificate,) = document["certificates"]
+        assert (certificate["renewed"], certificate["served"]) == (True, True)
     assert document["alerts"]["owed"] == document["alerts"]["delivered"] > 0
     assert document["alerts"]["duplicates"] == 0
 

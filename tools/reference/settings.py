@@ -57,7 +57,8 @@ def kind_page(name: str, base: type[Plugin], about: str) -> str:
     for cls in types:
         parts += list(type_section(cls, base))
     if base.model_fields:
-        parts += [f"## Options of every {base.kind}", table(base.model_json_schema())]
+        schema = base.model_json_schema()
+        parts += [f"## Options of every {base.kind}", table(schema), *nested_sections(schema)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -84,8 +85,13 @@ def type_section(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
     }
     if own:
         yield table({**schema, "properties": own})
+    yield from nested_sections({**schema, "properties": own})
+
+
+def nested_sections(schema: Schema) -> Iterator[str]:
+    """Heading, documentation and options of every model that the options refer to."""
     for name, nested in sorted(nested_models(schema).items()):
-        if any(_mentions(each, name) for each in own.values()):
+        if any(_mentions(each, name) for each in schema["properties"].values()):
             yield f"### {name}\n\n{nested.get('description', '')}".rstrip()
             yield table({**nested, "$defs": schema.get("$defs", {})})
 

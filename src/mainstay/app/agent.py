@@ -12,6 +12,7 @@ from mainstay.app import certs
 from mainstay.app.compose import App, jobs_of, open_app
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say, report
+from mainstay.app.wal import keep_logs
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
@@ -128,6 +129,7 @@ async def _work(app: App, say: Say) -> None:
             tasks.create_task(_deliver(app))
         if app.config.gateway is not None:
             tasks.create_task(app.look_at_gateway())
+        tasks.create_task(keep_logs(app))
         for sender in app.senders():
             tasks.create_task(sender.run())
         for control in app.controls.values():

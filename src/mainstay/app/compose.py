@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mainstay.app import certs
+from mainstay.app import certs, wal
+from mainstay.app.backup import database_jobs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
 from mainstay.app.upkeep import holes_hook, upkeep_ports
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
+from mainstay.backup.keeping import VerifyBackups
 from mainstay.backup.ports import BackupPorts
-from mainstay.backup.settings import BackupSettings
 from mainstay.certs.ports import CertPorts
 from mainstay.config.model import Config
 from mainstay.core.check import Result
@@ -147,6 +148,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         certs.hook(desk),
         hook(desk, lambda job: _severity(job, jobs)),
         _superseded(desk),
+        wal.healed(desk),
         fallen.hook(desk),
         holes_hook(desk),
     ]
@@ -158,9 +160,10 @@ def jobs_of(config: Config) -> dict[str, Job]:
     """Make every job by its name: those that databases and the journal need, then those under `jobs:`."""
     jobs: dict[str, Job] = {}
     for name, database in config.databases.items():
-        if database.backup is None:
-            continue
-        jobs |= _database_jobs(name, database.backup)
+        if database.backup is not None:
+            jobs |= database_jobs(name, database.backup)
+        if database.wal is not None:
+            jobs |= wal.jobs_of(name, database.wal)
     jobs |= certs.jobs_of(config.certificates)
     for name, service in config.services.items():
         if service.heal is not None:
@@ -193,17 +196,8 @@ def _superseded(desk: Desk) -> RunHook:
     return ended
 
 
-def _database_jobs(name: str, backup: BackupSettings) -> dict[str, Job]:
-    proofs = None if backup.prove == "each" else backup.prove
-    zone, limit = backup.timezone, backup.timeout
-    return {
-        f"backup:{name}": BackupPostgres(database=name, at=backup.at, timezone=zone, timeout=limit),
-        f"prove:{name}": ProveBackup(database=name, at=proofs, timezone=zone, timeout=limit),
-    }
-
-
 def _severity(job: str, jobs: Mapping[str, Job]) -> Severity:
-    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup)
+    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup | VerifyBackups | wal.CRITICAL)
     return Severity.CRITICAL if critical else Severity.WARNING
 
 

@@ -1,16 +1,18 @@
 """What lies in the storages and what the journal knows of it, brought together."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from mainstay.backup.manifest import MANIFEST, ManifestError, database_folder, load
+from mainstay.backup.label import found
+from mainstay.backup.manifest import MANIFEST, database_folder
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.retain import Candidate, Plan, plan
 from mainstay.backup.take import record_of
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.run import RunState
-from mainstay.ports.objects.base import DAY, Entry, Storage
+from mainstay.ports.objects.base import DAY, Denied, Entry, Storage
 from mainstay.store import backups
 from mainstay.store.backups import Backup, BackupState
 
@@ -64,33 +66,35 @@ async def adopt(ports: BackupPorts, database: str, name: str) -> list[Backup]:
 
     Folders whose manifest cannot be read are left alone. Raises `StorageError`.
     """
-    found: list[Backup] = []
+    adopted: list[Backup] = []
     for place in await survey(ports.storage(name), database):
         known = await ports.store.read(lambda tx, path=place.path: backups.at(tx, name, path))  # type: ignore[misc]
         if not place.complete or known is not None:
             continue
-        try:
-            manifest = await load(ports.storage(name), place.path)
-        except ManifestError:
+        there = await found(ports.storage(name), place.path)
+        if there is None:
             continue
-        backup = record_of(manifest, name, place.path, None)
+        backup = record_of(there[0], name, place.path, None, there[1])
         await ports.store.write(lambda tx, backup=backup: backups.put(tx, backup))  # type: ignore[misc]
-        found.append(backup)
-    return found
+        adopted.append(backup)
+    return adopted
 
 
-async def retention(ports: BackupPorts, database: str, name: str) -> tuple[Plan, dict[str, Backup]]:
+async def retention(
+    ports: BackupPorts, database: str, name: str, offset: float | None = None
+) -> tuple[Plan, dict[str, Backup]]:
     """Say which backups of a database may go from a storage, and give those that are there by their id.
 
-    Only what really lies there counts: a proven backup that somebody deleted protects nothing.
+    Only what really lies there counts: a proven backup that somebody deleted protects nothing. `offset` is by how many
+    seconds the storage's clock is ahead of ours, where it has one.
     """
     settings = ports.backup(database)
     there = {place.path for place in await survey(ports.storage(name), database) if place.complete}
     known = await ports.store.read(lambda tx: backups.of(tx, database))
     present = {each.id: each for each in known if each.storage == name and each.path in there}
-    candidates = [Candidate(each.id, each.taken_at, each.state) for each in present.values()]
+    candidates = [Candidate(each.id, each.taken_at, each.state, each.bytes) for each in present.values()]
     zone = settings.timezone or ports.timezone
-    return plan(candidates, settings.keep, ports.clock.now(), zone), present
+    return plan(candidates, settings.keep, ports.clock.now(), zone, offset), present
 
 
 async def vanished(ports: BackupPorts, database: str, name: str) -> list[Backup]:
@@ -123,21 +127,35 @@ async def returned(ports: BackupPorts, database: str, name: str) -> list[Backup]
 
 
 async def delete(ports: BackupPorts, backup: Backup) -> None:
-    """Delete a backup: its record, then its objects. Raises `StorageError`.
+    """Delete a backup: its record, then its objects. Raises `Denied` when we may not, and it is still there.
 
-    When it is cut off in between, `finish_deletions` does the rest.
+    When it is cut off in between, `finish_deletions` does the rest. Raises `StorageError`.
     """
     await ports.store.write(lambda tx: backups.deleted(tx, backup.id, ports.clock.now()))
     storage = ports.storage(backup.storage)
-    await _delete(storage, [entry async for entry in storage.list(backup.path)])
+    await _delete_or_keep(ports, backup, [entry async for entry in storage.list(backup.path)])
 
 
 async def finish_deletions(ports: BackupPorts, database: str, name: str) -> None:
-    """Delete what is left in a storage of backups that the journal calls deleted. Raises `StorageError`."""
+    """Delete what is left in a storage of backups that the journal calls deleted. Raises `StorageError`.
+
+    One that we may not delete after all is a backup again.
+    """
     for place in await survey(ports.storage(name), database):
         known = await ports.store.read(lambda tx, path=place.path: backups.at(tx, name, path))  # type: ignore[misc]
         if known is not None and known.deleted_at is not None:
-            await _delete(ports.storage(name), place.entries)
+            with suppress(Denied):
+                await _delete_or_keep(ports, known, place.entries)
+
+
+async def _delete_or_keep(ports: BackupPorts, backup: Backup, entries: list[Entry]) -> None:
+    try:
+        await _delete(ports.storage(backup.storage), entries)
+    except Denied:
+        # Its manifest goes first: when even that may not go, everything is still there.
+        if any(entry.path == f"{backup.path}/{MANIFEST}" for entry in entries):
+            await ports.store.write(lambda tx: backups.undelete(tx, backup.id))
+        raise
 
 
 async def forget(ports: BackupPorts, id: str) -> Backup:
@@ -161,5 +179,5 @@ async def forget(ports: BackupPorts, id: str) -> Backup:
 async def _delete(storage: Storage, entries: Iterable[Entry]) -> None:
     # Without its manifest it is no backup any more, so that goes first.
     for entry in sorted(entries, key=lambda entry: not entry.path.endswith(f"/{MANIFEST}")):
-        await storage.delete(entry.path)
+        await storage.delete(entry.path, sealed=entry.sealed)
         point("retain.deleted")

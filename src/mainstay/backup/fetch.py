@@ -9,7 +9,8 @@ from typing import Any
 
 from mainstay.backup.manifest import Piece
 from mainstay.core.errors import MainstayError
-from mainstay.ports.objects.base import NotThere, Storage
+from mainstay.ports.objects.base import NotThere, Storage, Weight
+from mainstay.ports.objects.seal import Broken, SealError
 
 
 class Damaged(MainstayError):
@@ -47,11 +48,16 @@ class Unpacker:
 
 
 async def fetch(
-    storage: Storage, piece: Piece, sink: int, on_bytes: Callable[[int], None] = lambda done: None
+    storage: Storage,
+    piece: Piece,
+    sink: int,
+    on_bytes: Callable[[int], None] = lambda done: None,
+    kept: Weight | None = None,
 ) -> None:
-    """Unpack an object into an open file. Raises `Damaged` when it is not what was stored, `StorageError`.
+    """Unpack an object into an open file. Raises `Damaged` when it is not what was stored, `StorageError`, `NoKey`.
 
-    `on_bytes` is told how many bytes of the object were read.
+    `on_bytes` is told how many bytes of the object were read. `kept` is what an encrypted one weighed when it was
+    stored.
     """
     from zstandard import ZstdError
 
@@ -63,40 +69,67 @@ async def fetch(
     except NotThere:
         raise Damaged(f"{piece.path} is gone from {storage.target()}") from None
     except ZstdError as fault:
-        raise Damaged(await _whole(storage, piece) or f"{piece.path} cannot be unpacked: {fault}") from None
+        raise Damaged(
+            await _whole(storage, piece, kept) or f"{piece.path} cannot be unpacked: {fault}"
+        ) from None
+    except SealError as fault:
+        # A key that does not fit and a damaged header look alike; the hash of what lies there tells them apart.
+        difference = await unlike(storage, piece.path, kept)
+        if difference is None and not isinstance(fault, Broken):
+            raise
+        raise Damaged(difference or f"{piece.path}: {fault}") from None
     _same(piece, unpacker, storage)
 
 
 async def fetched(
-    storage: Storage, piece: Piece, file: Path, on_bytes: Callable[[int], None] = lambda done: None
+    storage: Storage,
+    piece: Piece,
+    file: Path,
+    on_bytes: Callable[[int], None] = lambda done: None,
+    kept: Weight | None = None,
 ) -> Path:
     """Unpack an object into a new file that only we may read; give the file."""
     sink = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        await fetch(storage, piece, sink, on_bytes)
+        await fetch(storage, piece, sink, on_bytes, kept)
     finally:
         os.close(sink)
     return file
 
 
-async def _whole(storage: Storage, piece: Piece) -> str | None:
-    # Decompression stops at the first fault; the hash of the whole object is the better evidence.
-    found = await storage.tally(piece.path)
-    if found.bytes == piece.bytes and found.sha256 == piece.sha256:
+async def unlike(storage: Storage, path: str, kept: Weight | None) -> str | None:
+    """Say how an object differs, as it lies there, from what was stored; None when it does not, or nobody knows."""
+    if kept is None:
         return None
-    return _changed(storage, piece, found.bytes, found.sha256)
+    there = await storage.weigh(path)
+    return None if there == kept else changed(storage, path, there, kept)
 
 
-def _changed(storage: Storage, piece: Piece, size: int, sha256: str) -> str:
+async def _whole(storage: Storage, piece: Piece, kept: Weight | None) -> str | None:
+    # Decompression stops at the first fault; the hash of the whole object is the better evidence.
+    if kept is not None:
+        return await unlike(storage, piece.path, kept)
+    there = await storage.tally(piece.path)
+    stored = Weight(piece.bytes, piece.sha256)
+    if (there.bytes, there.sha256) == (stored.bytes, stored.sha256):
+        return None
+    return changed(storage, piece.path, Weight(there.bytes, there.sha256), stored)
+
+
+def changed(storage: Storage, path: str, there: Weight, stored: Weight) -> str:
+    """Say that what lies there is not what was stored."""
     return (
-        f"{piece.path} in {storage.target()} was changed: it has {size:,} bytes with SHA-256 {sha256[:16]}..., "
-        f"stored were {piece.bytes:,} with {piece.sha256[:16]}..."
+        f"{path} in {storage.target()} was changed: it has {there.bytes:,} bytes with SHA-256 "
+        f"{there.sha256[:16]}..., stored were {stored.bytes:,} with {stored.sha256[:16]}..."
     )
 
 
 def _same(piece: Piece, unpacker: Unpacker, storage: Storage) -> None:
-    packed = (unpacker.packed_bytes, unpacker.packed.hexdigest())
-    if packed != (piece.bytes, piece.sha256):
-        raise Damaged(_changed(storage, piece, *packed))
+    packed, stored = (
+        Weight(unpacker.packed_bytes, unpacker.packed.hexdigest()),
+        Weight(piece.bytes, piece.sha256),
+    )
+    if packed != stored:
+        raise Damaged(changed(storage, piece.path, packed, stored))
     if (unpacker.raw_bytes, unpacker.raw.hexdigest()) != (piece.raw_bytes, piece.raw_sha256):
         raise Damaged(f"{piece.path} unpacks to {unpacker.raw_bytes:,} bytes that are not those of pg_dump")

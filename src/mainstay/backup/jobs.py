@@ -5,34 +5,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from mainstay.backup.catalog import (
-    adopt,
-    delete,
-    finish_deletions,
-    retention,
-    returned,
-    sweep_orphans,
-    vanished,
-)
 from mainstay.backup.copy import copy
-from mainstay.backup.manifest import folder
+from mainstay.backup.manifest import MANIFEST, folder
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.prove import damaged, prove
 from mainstay.backup.take import take
+from mainstay.backup.tidy import check, prepare, retain
 from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
 from mainstay.core.job import Job, JobFailed, Outcome, RunContext
 from mainstay.core.units import format_duration, format_size
+from mainstay.ports.objects.base import StorageError
 from mainstay.ports.postgres.sandbox import end_leftovers
 from mainstay.store import backups
 from mainstay.store.backups import Backup, BackupState, Proof
 from mainstay.store.base import Tx
 
+ELSEWHERE = "prove it on a machine that may read it, with the same file and the identity or a key for reading"
+
 
 class BackupPostgres(Job, type="backup_postgres"):
-    """Takes a backup of one database, copies it to the other storages, proves it and deletes what is too old."""
+    """Takes a backup of one database, copies it to the other storages, proves it and deletes what is too old.
 
-    steps: ClassVar[tuple[str, ...]] = ("check", "take", "copy", "prove", "retain")
+    A storage that fails does not keep the others from theirs; the run says at its end what is missing where.
+    """
+
+    steps: ClassVar[tuple[str, ...]] = ("check", "take", "copy", "prove", "retain", "rest")
 
     database: str
     """The database, by its name below `databases:`."""
@@ -40,12 +38,16 @@ class BackupPostgres(Job, type="backup_postgres"):
     async def run(self, run: RunContext) -> Outcome:
         ports, name = run.get(BackupPorts), self.database
         with ports.clock.busy():
-            await run.step("check", lambda: _check(run, ports, name))
-            taken = await run.step("take", lambda: _take(run, ports, name))
-            copies = await run.step("copy", lambda: _copy(run, ports, name, taken["backup"]))
-            proof = await run.step("prove", lambda: _prove_each(run, ports, name, taken["backup"], copies))
-            gone = await run.step("retain", lambda: _retain(run, ports, name))
-            return _outcome(taken, proof, gone)
+            ready = await run.step("check", lambda: check(run, ports, name))
+            taken = await run.step("take", lambda: _take(run, ports, name, ready))
+            copied = await run.step("copy", lambda: _copy(run, ports, name, taken, ready))
+            proof = await run.step("prove", lambda: _prove_each(run, ports, name, taken, copied["made"]))
+            tidied = await run.step("retain", lambda: _retain(run, ports, name, ready))
+            faults = {**ready["faults"], **taken["faults"], **copied["faults"], **tidied["faults"]}
+            await run.step(
+                "rest", lambda: _rest(run, ports, name, taken["backup"], (proof or {}).get("proof"), faults)
+            )
+            return _outcome(taken, proof, tidied)
 
 
 class ProveBackup(Job, type="prove_backup"):
@@ -66,18 +68,20 @@ class ProveBackup(Job, type="prove_backup"):
             return Outcome("; ".join(proof["summary"] for proof in proofs), {"proofs": proofs, **proofs[0]})
 
 
-async def _check(run: RunContext, ports: BackupPorts, database: str) -> None:
-    """Sweep what a killed process left; make sure that every storage takes an object before anything is dumped."""
-    await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
-    for name in ports.backup(database).storages:
-        storage = ports.storage(name)
-        await storage.check()  # before the sweep: it says best what is wrong with a storage
-        swept = await storage.sweep(ports.clock.now()) + await sweep_orphans(ports, database, name, run.id)
-        run.log(f"{name} ({storage.target()}) takes objects{f', {swept} leftovers swept' if swept else ''}")
-
-
-async def _take(run: RunContext, ports: BackupPorts, database: str) -> dict[str, Any]:
-    backup = await take(run, ports, database, folder(database, run.due_at, run.id))
+async def _take(run: RunContext, ports: BackupPorts, database: str, ready: dict[str, Any]) -> dict[str, Any]:
+    """Dump into the first storage that takes it."""
+    faults: dict[str, str] = {}
+    place = folder(database, run.due_at, run.id)
+    *others, last = ready["ready"]
+    for name in (*others, last):
+        try:
+            backup = await take(run, ports, database, place, name)
+            break
+        except StorageError as fault:
+            if name == last:
+                raise
+            run.log(f"no backup in {name}: {fault}")
+            faults[name] = fault.what
     return {
         "backup": backup.id,
         "database": database,
@@ -85,45 +89,135 @@ async def _take(run: RunContext, ports: BackupPorts, database: str) -> dict[str,
         "rows": backup.rows,
         "bytes": backup.bytes,
         "backup_seconds": backup.seconds,
+        "faults": faults,
     }
 
 
-async def _copy(run: RunContext, ports: BackupPorts, database: str, id: str) -> list[str]:
+async def _copy(
+    run: RunContext, ports: BackupPorts, database: str, taken: dict[str, Any], ready: dict[str, Any]
+) -> dict[str, Any]:
     """Copy to every further storage; one that fails does not keep the others from theirs."""
-    backup = await _get(ports, id)
+    backup = await _get(ports, taken["backup"])
     made: list[str] = []
-    faults: list[str] = []
-    for name in ports.backup(database).storages[1:]:
+    faults: dict[str, str] = {}
+    for name in ready["ready"]:
+        if name == backup.storage or name in taken["faults"]:
+            continue
         try:
             made.append((await copy(run, ports, backup, name)).id)
         except MainstayError as fault:
             run.log(f"no copy in {name}: {fault}")
-            faults.append(f"{name}: {fault.what}")
-    if faults:
-        raise JobFailed(f"{database} is backed up in {backup.storage}, but not in {'; '.join(faults)}")
+            faults[name] = fault.what
+    return {"made": made, "faults": faults}
+
+
+async def _rest(
+    run: RunContext, ports: BackupPorts, database: str, id: str, proof: str | None, faults: dict[str, str]
+) -> list[str]:
+    """Try once more what failed in single storages; when it still does, the run fails, and tries again later."""
+    backup = await _get(ports, id)
+    without: dict[str, str] = {}
+    faulty: dict[str, str] = {}
+    made: list[str] = []
+    for name in faults:
+        there = name == backup.storage
+        try:
+            offset = await prepare(run, ports, database, name)
+            if not there:
+                made.append((await copy(run, ports, backup, name)).id)
+                there = True
+            await retain(run, ports, database, name, offset)
+        except MainstayError as fault:
+            (faulty if there else without)[name] = fault.what
+    await _vouch(ports, proof, made)
+    if without or faulty:
+        having = [name for name in ports.backup(database).storages if name not in without]
+        told = [f"{database} is backed up in {', '.join(having)}"]
+        told += [f"but not in {name}: {why}" for name, why in without.items()]
+        told += [f"but something is wrong with {name}: {why}" for name, why in faulty.items()]
+        raise JobFailed(", ".join(told))
     return made
 
 
+async def _vouch(ports: BackupPorts, proof: str | None, copies: Sequence[str]) -> None:
+    """Let a proof hold for copies that were made after it, if they are the same."""
+    if proof is None or not copies:
+        return
+    found = await ports.store.read(lambda tx: backups.proof(tx, proof))
+    if found is not None:
+        same = [
+            replace(found, id=new_id(found.at), backup=id_) for id_ in await _same_bytes(ports, found, copies)
+        ]
+        await ports.store.write(lambda tx: _keep(tx, same))
+
+
 async def _prove_each(
-    run: RunContext, ports: BackupPorts, database: str, id: str, copies: list[str]
+    run: RunContext, ports: BackupPorts, database: str, taken: dict[str, Any], copies: list[str]
 ) -> dict[str, Any] | None:
+    """Prove the new backup in the first storage from which it can be read; the copies count if they are the same."""
     if ports.backup(database).prove != "each":
         return None
-    return await _prove(run, ports, await _get(ports, id), copies)
+    made = [await _get(ports, each) for each in (taken["backup"], *copies)]
+    readable = [each for each in made if ports.storage(each.storage).unreadable() is None]
+    if not readable:
+        why = "; ".join(str(ports.storage(each.storage).unreadable()) for each in made)
+        run.log(f"unproven because {why}")
+        return {"unproven": why}
+    for each in readable:
+        others = [other.id for other in made if other.id != each.id]
+        try:
+            return await _prove(run, ports, each, others)
+        except StorageError as fault:
+            if each is readable[-1]:
+                raise
+            run.log(f"not proven from {each.storage}: {fault}")
+    raise AssertionError("unreachable")
 
 
 async def _prove_latest(run: RunContext, ports: BackupPorts, database: str) -> list[dict[str, Any]]:
     wanted = run.args.get("backup")
     if wanted:
-        return [await _prove(run, ports, await _get(ports, str(wanted)))]
-    proofs = []
-    for name in ports.backup(database).storages:
-        latest = await ports.store.read(lambda tx, name=name: backups.latest(tx, database, name))  # type: ignore[misc]
-        if latest is not None:
-            proofs.append(await _prove(run, ports, latest))
+        backup = await _get(ports, str(wanted))
+        why = ports.storage(backup.storage).unreadable()
+        if why is not None:
+            raise JobFailed(f"{backup.id} cannot be proven here: {why}", hint=ELSEWHERE, retry=False)
+        return [await _prove(run, ports, backup)]
+    proofs: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    budget = ports.backup(database).prove_budget
+    begun = ports.clock.monotonic()
+    for backup, expected in await _due(ports, database):
+        why = ports.storage(backup.storage).unreadable()
+        if why is not None:
+            run.log(f"unproven because {why}")
+            unreadable.append(why)
+            continue
+        if proofs and budget is not None and ports.clock.monotonic() - begun + expected > budget:
+            run.log(
+                f"{backup.id} in {backup.storage} is left for the next time: no room in {format_duration(budget)}"
+            )
+            continue
+        proofs.append(await _prove(run, ports, backup))
+    if not proofs and unreadable:
+        raise JobFailed(f"unproven because {'; '.join(unreadable)}", hint=ELSEWHERE, retry=False)
     if not proofs:
         raise JobFailed(f"there is no backup of {database} to prove", hint="take one first", retry=False)
     return proofs
+
+
+async def _due(ports: BackupPorts, database: str) -> list[tuple[Backup, float]]:
+    """Give the newest backup in each storage and how many seconds its proof may take.
+
+    The storage comes first whose last proof is the longest ago.
+    """
+    due: list[tuple[float, Backup, float]] = []
+    known = await ports.store.read(lambda tx: backups.of(tx, database))
+    for name in ports.backup(database).storages:
+        there = [each for each in known if each.storage == name]
+        last = await ports.store.read(lambda tx, name=name: backups.last_proof_in(tx, database, name))  # type: ignore[misc]
+        if there:
+            due.append((last.at if last else 0.0, there[0], last.seconds if last else 0.0))
+    return [(backup, seconds) for _, backup, seconds in sorted(due, key=lambda each: each[0])]
 
 
 async def _get(ports: BackupPorts, id: str) -> Backup:
@@ -161,12 +255,24 @@ async def _prove(
 async def _same_bytes(ports: BackupPorts, proof: Proof, copies: Sequence[str]) -> list[str]:
     """Give the copies that have the bytes that were tried: they were read back a moment ago.
 
-    None does when the tried one was damaged: a copy is what it was then, and may be the last good one.
+    None does when the tried one was damaged: a copy is what it was then, and may be the last good one. Nor does one
+    that was encrypted for others: nobody has tried to open it.
     """
     if damaged(proof):
         return []
+    tried = await _get(ports, proof.backup)
     made = [await _get(ports, each) for each in copies]
-    return [each.id for each in made if ports.storage(each.storage).read_back]
+    return [
+        each.id
+        for each in made
+        if ports.storage(each.storage).read_back
+        and not ports.storage(each.storage).write_only
+        and (not each.kept or _objects(each) == _objects(tried))
+    ]
+
+
+def _objects(backup: Backup) -> dict[str, tuple[int, str]]:
+    return {name: weight for name, weight in backup.kept.items() if name != MANIFEST}
 
 
 def _keep(tx: Tx, proofs: Sequence[Proof]) -> None:
@@ -174,39 +280,31 @@ def _keep(tx: Tx, proofs: Sequence[Proof]) -> None:
         backups.prove(tx, proof)
 
 
-async def _retain(run: RunContext, ports: BackupPorts, database: str) -> int:
-    """Delete from each storage what the rules let go; give how many."""
-    gone = 0
-    for name in ports.backup(database).storages:
-        await finish_deletions(ports, database, name)
-        for lost in await vanished(ports, database, name):
-            run.log(f"MISSING {lost.id}: somebody deleted it from {name}")
-        for back in await returned(ports, database, name):
-            run.log(f"{back.id} is in {name} again")
-        for found in await adopt(ports, database, name):
-            run.log(f"found {found.id} in {name}, which the journal did not know")
-        plan, present = await retention(ports, database, name)
-        if plan.refused:
-            run.log(f"nothing is deleted from {name}: {plan.refused}")
-        for each in plan.delete:
-            await delete(ports, present[each])
-            run.log(f"deleted {each} from {name}")
-        gone += len(plan.delete)
-    return gone
+async def _retain(
+    run: RunContext, ports: BackupPorts, database: str, ready: dict[str, Any]
+) -> dict[str, Any]:
+    """Delete from each storage what the rules let go."""
+    gone, faults = 0, {}
+    for name in ready["ready"]:
+        try:
+            gone += await retain(run, ports, database, name, ready["offsets"].get(name))
+        except StorageError as fault:
+            run.log(f"nothing more is deleted from {name}: {fault}")
+            faults[name] = fault.what
+    return {"deleted": gone, "faults": faults}
 
 
-def _outcome(taken: dict[str, Any], proof: dict[str, Any] | None, gone: int) -> Outcome:
+def _outcome(taken: dict[str, Any], proof: dict[str, Any] | None, tidied: dict[str, Any]) -> Outcome:
     size = format_size(taken["bytes"])
     summary = (
         f"{taken['database']}: {taken['rows']:,} rows in {taken['tables']} tables, {size}, "
         f"taken in {format_duration(taken['backup_seconds'])}"
     )
-    if proof is None:
-        return Outcome(
-            f"{summary}, not proven yet",
-            {**taken, "verdict": BackupState.TAKEN.value, "proven": False, "deleted": gone},
-        )
+    data = {name: value for name, value in taken.items() if name != "faults"} | {"deleted": tidied["deleted"]}
+    if proof is None or "unproven" in proof:
+        why = "not proven yet" if proof is None else f"unproven because {proof['unproven']}"
+        return Outcome(f"{summary}, {why}", {**data, "verdict": BackupState.TAKEN.value, "proven": False})
     return Outcome(
         f"{summary}, {proof['verdict']} in {format_duration(proof['proof_seconds'])}",
-        {**taken, **proof, "deleted": gone},
+        {**data, **proof},
     )

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mainstay.backup.fingerprint import Counted
 from mainstay.backup.schema import Schema
 from mainstay.core.errors import MainstayError
-from mainstay.ports.objects.base import Storage, chunked
+from mainstay.ports.objects.base import Storage
+from mainstay.ports.objects.seal import Broken
 
 FORMAT = 1
 DUMP = "dump.pgc.zst"
@@ -107,22 +108,33 @@ class Manifest(BaseModel):
 
     def seal(self) -> str:
         """Give the text that is kept: JSON with its own SHA-256."""
-        body = self.model_dump(mode="json")
-        return json.dumps({"sha256": _hash(body), **body}, indent=1, ensure_ascii=False)
+        return seal(self.model_dump(mode="json"))
 
     @classmethod
     def unseal(cls, text: str) -> Self:
         """Read what `seal` wrote. Raises `ManifestError` when one character is different."""
-        try:
-            body: dict[str, Any] = json.loads(text)
-            sha256 = body.pop("sha256")
-            if int(body.get("format", 0)) > FORMAT:
-                raise ManifestError("this manifest was written by a newer mainstay", hint="upgrade mainstay")
-            if sha256 != _hash(body):
-                raise ManifestError("the manifest does not match its own SHA-256: it was damaged or changed")
-            return cls.model_validate(body)
-        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-            raise ManifestError("this is not a manifest: it was damaged or changed") from None
+        return cls.model_validate(unseal(text, cls))
+
+
+def seal(body: dict[str, Any]) -> str:
+    """Give JSON with its own SHA-256."""
+    return json.dumps({"sha256": _hash(body), **body}, indent=1, ensure_ascii=False)
+
+
+def unseal(text: str, kind: type[BaseModel]) -> dict[str, Any]:
+    """Read what `seal` wrote of a model. Raises `ManifestError` when one character is different."""
+    what = kind.__name__.lower()
+    try:
+        body: dict[str, Any] = json.loads(text)
+        sha256 = body.pop("sha256")
+        if int(body.get("format", 0)) > FORMAT:
+            raise ManifestError(f"this {what} was written by a newer mainstay", hint="upgrade mainstay")
+        if sha256 != _hash(body):
+            raise ManifestError(f"the {what} does not match its own SHA-256: it was damaged or changed")
+        kind.model_validate(body)
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        raise ManifestError(f"this is not a {what}: it was damaged or changed") from None
+    return body
 
 
 def _hash(body: dict[str, Any]) -> str:
@@ -142,15 +154,12 @@ def database_folder(database: str) -> str:
     return "%2E" * len(safe) if set(safe) == {"."} else safe
 
 
-async def save(storage: Storage, place: str, manifest: Manifest) -> None:
-    """Write the manifest of the backup in a folder. Raises `StorageError`."""
-    await storage.put(f"{place}/{MANIFEST}", chunked(manifest.seal().encode()))
-
-
 async def load(storage: Storage, place: str) -> Manifest:
-    """Read the manifest of the backup in a folder. Raises `NotThere`, `StorageError`, `ManifestError`."""
-    data = await storage.read(f"{place}/{MANIFEST}")
+    """Read the manifest of the backup in a folder. Raises `NotThere`, `StorageError`, `NoKey`, `ManifestError`."""
     try:
+        data = await storage.read(f"{place}/{MANIFEST}")
         return Manifest.unseal(data.decode())
+    except Broken as fault:
+        raise ManifestError(f"the manifest was damaged or changed: {fault}") from None
     except UnicodeDecodeError:
         raise ManifestError("this is not a manifest: it was damaged or changed") from None

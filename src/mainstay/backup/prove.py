@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mainstay.backup.compare import AS_STORED, Difference, Judgement
-from mainstay.backup.fetch import Damaged
-from mainstay.backup.manifest import Manifest, ManifestError, load
+from mainstay.backup.fetch import Damaged, unlike
+from mainstay.backup.label import weight_of
+from mainstay.backup.manifest import MANIFEST, Manifest, ManifestError, load
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.trial import Kit, Trial
 from mainstay.core.crash import point
@@ -16,6 +17,7 @@ from mainstay.core.ids import new_id
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
 from mainstay.ports.objects.base import NotThere, Storage
+from mainstay.ports.objects.seal import NoKey
 from mainstay.ports.postgres.sandbox import sandbox
 from mainstay.store.backups import Backup, BackupState, Proof
 
@@ -46,9 +48,14 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     try:
         manifest = await load(storage, backup.path)
         _same_manifest(backup, manifest)
-        proven = await _prove(run, ports, storage, manifest)
+        proven = await _prove(run, ports, storage, backup, manifest)
     except (Damaged, ManifestError) as fault:
         proven = Proven(_failed("object", str(fault)), "", {})
+    except NoKey:
+        changed = await unlike(storage, f"{backup.path}/{MANIFEST}", weight_of(backup, MANIFEST))
+        if changed is None:
+            raise
+        proven = Proven(_failed("object", changed), "", {})
     except NotThere:
         proven = Proven(_failed("manifest", f"its manifest is gone from {storage.target()}"), "", {})
     judgement = proven.judgement
@@ -98,11 +105,13 @@ def _same_manifest(backup: Backup, manifest: Manifest) -> None:
         raise ManifestError("the manifest is not the one that was written: somebody replaced it")
 
 
-async def _prove(run: RunContext, ports: BackupPorts, storage: Storage, manifest: Manifest) -> Proven:
+async def _prove(
+    run: RunContext, ports: BackupPorts, storage: Storage, backup: Backup, manifest: Manifest
+) -> Proven:
     watch = Stopwatch(ports)
     kit = await asyncio.to_thread(Kit.choose, ports.tools, manifest)
     with ports.scratch.workspace() as space:
-        trial = Trial(manifest, storage, kit, space.path, run)
+        trial = Trial(backup, manifest, storage, kit, space.path, run)
         roles, archive = await trial.fetch()
         watch.lap("download")
         point("prove.downloaded")

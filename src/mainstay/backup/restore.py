@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mainstay.backup.compare import Judgement, compare
 from mainstay.backup.fetch import fetched
+from mainstay.backup.label import weight_of
 from mainstay.backup.load import create_database, load_archive, load_roles
 from mainstay.backup.look import Narrator, look
 from mainstay.backup.manifest import Manifest, load
@@ -181,8 +182,9 @@ async def _fill(
 ) -> Judgement:
     manifest = plan.manifest
     storage = ports.storage(plan.backup.storage)
-    roles = await fetched(storage, manifest.globals, space.path / "globals.sql")
-    archive = await fetched(storage, manifest.dump, space.path / "dump.pgc")
+    kept = [weight_of(plan.backup, piece.path) for piece in (manifest.globals, manifest.dump)]
+    roles = await fetched(storage, manifest.globals, space.path / "globals.sql", kept=kept[0])
+    archive = await fetched(storage, manifest.dump, space.path / "dump.pgc", kept=kept[1])
     told_to.log(f"fetched {format_size(manifest.bytes)}, hashes match")
     server = Toolset(Path(), f"{plan.major}", "target")
     restorer = await asyncio.to_thread(ports.tools.restorer, manifest.pg_dump_major, server)

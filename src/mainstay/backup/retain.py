@@ -1,6 +1,6 @@
 """Which backups may go: a pure answer to how many days, weeks, months and years are kept."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -34,40 +34,78 @@ class Candidate:
     id: str
     taken_at: float
     state: BackupState
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is kept and why, what goes; `refused` says why nothing goes."""
+    """What is kept and why, what goes; `refused` says why nothing goes, `over` how many bytes above its limit stay."""
 
     keep: dict[str, tuple[str, ...]] = field(default_factory=dict)
     delete: tuple[str, ...] = ()
     refused: str | None = None
+    over: int = 0
 
 
-def plan(candidates: Iterable[Candidate], keep: Keep, now: float, timezone: str = "UTC") -> Plan:
+def plan(
+    candidates: Iterable[Candidate],
+    keep: Keep,
+    now: float,
+    timezone: str = "UTC",
+    offset: float | None = None,
+) -> Plan:
     """Say which of one storage's backups of one database may be deleted.
 
     The best backup of a period stands for it: proven before partially proven before not yet proven, then the newest.
-    Nothing goes while nothing is proven or the clock looks wrong. The newest proven one never goes.
+    Nothing goes while nothing is proven or the clock looks wrong, beside the backups' own times or beside the storage's
+    clock, which is `offset` seconds ahead. The newest proven one never goes.
     """
     found = sorted(candidates, key=lambda each: (each.taken_at, each.id), reverse=True)
-    refused = _refused(found, now)
+    refused = _refused(found, now, offset)
     if refused is not None:
         return Plan({each.id: ("nothing is deleted",) for each in found}, (), refused)
-    reasons: dict[str, list[str]] = {}
+    always: dict[str, list[str]] = {}
     for each, why in _always(found, now):
+        always.setdefault(each.id, []).append(why)
+    reasons = {id_: list(why) for id_, why in always.items()}
+    for each, why in _asked(found, keep, now, ZoneInfo(timezone)):
         reasons.setdefault(each.id, []).append(why)
-    zone = ZoneInfo(timezone)
+    over = _fit(found, keep.space, reasons, always)
+    gone = tuple(each.id for each in reversed(found) if each.id not in reasons)
+    return Plan({each.id: tuple(reasons[each.id]) for each in found if each.id in reasons}, gone, over=over)
+
+
+def _asked(found: list[Candidate], keep: Keep, now: float, zone: ZoneInfo) -> Iterable[tuple[Candidate, str]]:
+    """Give what the settings keep, and why."""
     usable = [each for each in found if each.state in RANK]
+    for each in usable[: keep.last]:
+        yield each, "last"
+    for each in usable:
+        if now - each.taken_at < keep.within:
+            yield each, "within"
     for name, period in PERIODS.items():
         for each in _periods(usable, period, zone)[: getattr(keep, name)]:
-            reasons.setdefault(each.id, []).append(name)
-    gone = tuple(each.id for each in reversed(found) if each.id not in reasons)
-    return Plan({each.id: tuple(reasons[each.id]) for each in found if each.id in reasons}, gone)
+            yield each, name
 
 
-def _refused(found: list[Candidate], now: float) -> str | None:
+def _fit(
+    found: list[Candidate], space: int | None, reasons: dict[str, list[str]], always: Container[str]
+) -> int:
+    """Let the oldest go until the rest fits into the space; give how many bytes it is still too much."""
+    if space is None:
+        return 0
+    taken = sum(each.bytes for each in found if each.id in reasons)
+    for each in reversed(found):
+        if taken > space and each.id in reasons and each.id not in always:
+            del reasons[each.id]
+            taken -= each.bytes
+    return max(0, taken - space)
+
+
+def _refused(found: list[Candidate], now: float, offset: float | None) -> str | None:
+    if offset is not None and abs(offset) > DAY:
+        side = "ahead of" if offset > 0 else "behind"
+        return f"the clock looks wrong: the storage's is {format_duration(abs(offset))} {side} this machine's"
     if not any(each.state in (BackupState.PROVEN, BackupState.PARTIAL) for each in found):
         return "no backup is proven"
     newest = found[0].taken_at

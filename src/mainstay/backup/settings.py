@@ -3,12 +3,13 @@
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from mainstay.backup.physical.settings import WalSettings
 from mainstay.core.plugin import Settings
 from mainstay.core.schedule import Cron, TimeZone
 from mainstay.core.secret import SecretUrl
-from mainstay.core.units import Duration
+from mainstay.core.units import Duration, Size, format_duration, format_size
 
 
 class Keep(Settings):
@@ -18,27 +19,40 @@ class Keep(Settings):
     deleted, nor the last proven one and what is newer; one that failed its proof is kept for a week, to be looked at.
     """
 
+    last: int = Field(default=0, ge=0)
+    """The newest so many, whenever they were taken."""
+    within: Duration = 0.0
+    """Every one that is younger than this."""
     daily: int = Field(default=30, ge=0)
     """The newest backup of each of so many days."""
     weekly: int = Field(default=0, ge=0)
     """The newest backup of each of so many weeks."""
     monthly: int = Field(default=12, ge=0)
     """The newest backup of each of so many months."""
-    yearly: int = Field(default=0, ge=0, validate_default=True)
+    yearly: int = Field(default=0, ge=0)
     """The newest backup of each of so many years."""
+    space: Size | None = None
+    """What the backups of this database may take in one storage. Above it the oldest go, whatever the numbers say; what
+    is never deleted stays all the same.
+    """
 
     def explain(self) -> str:
         """Say it in words: `30 daily, 12 monthly`."""
-        periods = ("daily", "weekly", "monthly", "yearly")
-        return ", ".join(f"{getattr(self, name)} {name}" for name in periods if getattr(self, name))
+        told = [f"the last {self.last}"] if self.last else []
+        told += [f"everything of {format_duration(self.within)}"] if self.within else []
+        told += [
+            f"{getattr(self, name)} {name}"
+            for name in ("daily", "weekly", "monthly", "yearly")
+            if getattr(self, name)
+        ]
+        told += [f"at most {format_size(self.space)}"] if self.space is not None else []
+        return ", ".join(told)
 
-    @field_validator("yearly")
-    @classmethod
-    def _something(cls, yearly: int, info: object) -> int:
-        others = getattr(info, "data", {})
-        if not yearly and not any(others.get(name, 1) for name in ("daily", "weekly", "monthly")):
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not any((self.last, self.within, self.daily, self.weekly, self.monthly, self.yearly)):
             raise ValueError("keep at least one backup")
-        return yearly
+        return self
 
 
 def _check_prove(text: str) -> str:
@@ -70,6 +84,14 @@ class BackupSettings(Settings):
     """How many backups are kept; the last proven one always is."""
     prove: Annotated[str, AfterValidator(_check_prove), Field(examples=["each", "0 4 * * 0"])] = "each"
     """When a backup is restored and compared: `each` one at once, or the latest at these times."""
+    prove_budget: Duration | None = None
+    """How long the proofs of one scheduled run may take together. What would not fit is left for the next one, which
+    begins with it.
+    """
+    verify: Cron | None = None
+    """When every stored byte is read and compared with its checksum; that needs no restore and no identity."""
+    verify_rate: Size | None = None
+    """Bytes per second at which that reads, so that the line has room for others; as fast as it can when left out."""
     exclude: list[Annotated[str, AfterValidator(_check_table)]] = []
     """Tables (`schema.table`) whose rows are left out: sessions, caches. Their definition is kept."""
     lock_timeout: Duration = 30.0
@@ -97,6 +119,8 @@ class DatabaseSettings(Settings):
     """Its address. With a password in it, it is a secret."""
     backup: BackupSettings | None = None
     """Its backups; none are taken when left out."""
+    wal: WalSettings | None = None
+    """Its server's log, kept as it is written; it is not when left out."""
 
     @property
     def backed_up(self) -> BackupSettings:

@@ -9,16 +9,14 @@ from typing import Any
 import mainstay
 from mainstay.backup.dump import MAGIC, Meter, packed
 from mainstay.backup.fingerprint import Counted, count_large_objects, count_tables, read_sequences
+from mainstay.backup.label import Kept, found, publish
 from mainstay.backup.manifest import (
     DUMP,
     GLOBALS,
     Manifest,
-    ManifestError,
     Piece,
     Server,
     Setting,
-    load,
-    save,
 )
 from mainstay.backup.options import read_settings
 from mainstay.backup.ports import BackupPorts
@@ -31,7 +29,7 @@ from mainstay.backup.together import together
 from mainstay.core.crash import point
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
-from mainstay.ports.objects.base import NotThere, Storage
+from mainstay.ports.objects.base import Storage, Weight
 from mainstay.ports.postgres.dsn import Dsn, passfile
 from mainstay.ports.postgres.tls import forwarded
 from mainstay.ports.postgres.tools import Toolset
@@ -72,36 +70,27 @@ class Source:
         return passfile(self.near, self.space.path)
 
 
-async def take(run: RunContext, ports: BackupPorts, database: str, place: str) -> Backup:
-    """Dump a database into its first storage and record it as taken. Raises `MainstayError`.
+async def take(
+    run: RunContext, ports: BackupPorts, database: str, place: str, storage: str | None = None
+) -> Backup:
+    """Dump a database into a storage, its first one unless told otherwise, and record it as taken.
 
     Repeating it after a crash replaces what lies at `place`; when the manifest was already there, only the record
-    is made.
+    is made. Raises `MainstayError`.
     """
-    name = ports.backup(database).storages[0]
-    manifest = await finished(ports.storage(name), place)
-    if manifest is None:
-        manifest = await _take(run, ports, database, name, place)
-    return await record(ports, manifest, name, place, run.id)
+    name = storage or ports.backup(database).storages[0]
+    manifest, kept = await found(ports.storage(name), place) or await _take(run, ports, database, name, place)
+    return await record(ports, record_of(manifest, name, place, run.id, kept))
 
 
-async def finished(storage: Storage, place: str) -> Manifest | None:
-    """Give the manifest of a backup that is complete; None when it is not, or not readable."""
-    try:
-        return await load(storage, place)
-    except (NotThere, ManifestError):
-        return None
-
-
-async def record(ports: BackupPorts, manifest: Manifest, storage: str, place: str, run: str) -> Backup:
+async def record(ports: BackupPorts, backup: Backup) -> Backup:
     """Write a backup that lies in a storage into the journal."""
-    backup = record_of(manifest, storage, place, run)
     await ports.store.write(lambda tx: backups.put(tx, backup))
     point("backup.recorded")
     return backup
 
 
-def record_of(manifest: Manifest, storage: str, place: str, run: str | None) -> Backup:
+def record_of(manifest: Manifest, storage: str, place: str, run: str | None, kept: Kept) -> Backup:
     """Give the journal's row for a manifest in a storage. A copy elsewhere is a backup of its own."""
     return Backup(
         id=manifest.id if storage == manifest.storage else f"{manifest.id}-{storage}",
@@ -116,20 +105,25 @@ def record_of(manifest: Manifest, storage: str, place: str, run: str | None) -> 
         rows=manifest.rows,
         manifest=manifest.seal(),
         run=run,
+        kept=kept,
     )
 
 
-async def _take(run: RunContext, ports: BackupPorts, database: str, name: str, place: str) -> Manifest:
+async def _take(
+    run: RunContext, ports: BackupPorts, database: str, name: str, place: str
+) -> tuple[Manifest, Kept]:
     storage = ports.storage(name)
     await storage.sweep(ports.clock.now(), place, age=0)  # nobody else writes there
     for attempt in range(ATTEMPTS):
         try:
-            async with source(ports, database) as found:
-                run.log(f"{found.dsn}: PostgreSQL {found.server.version}, {format_size(found.server.bytes)}")
-                manifest = await _snapshot(run, ports, found, name, place)
-            await save(storage, place, manifest)
+            async with source(ports, database) as whence:
+                run.log(
+                    f"{whence.dsn}: PostgreSQL {whence.server.version}, {format_size(whence.server.bytes)}"
+                )
+                manifest, weights = await _snapshot(run, ports, whence, name, place)
+            kept = await publish(storage, place, manifest, weights)
             point("backup.manifest")
-            return manifest
+            return manifest, kept
         except LockBusy as busy:
             if attempt + 1 == ATTEMPTS:
                 raise
@@ -160,17 +154,19 @@ async def source(ports: BackupPorts, database: str) -> AsyncIterator[Source]:
             yield Source(database, dsn, near, ports.backup(database), tools, server, superuser, space)
 
 
-async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: str, place: str) -> Manifest:
+async def _snapshot(
+    run: RunContext, ports: BackupPorts, source: Source, name: str, place: str
+) -> tuple[Manifest, dict[str, Weight]]:
     begun = ports.clock.monotonic()
     async with hold(source.dsn, source.settings.lock_timeout) as snapshot:
         taken_at = ports.clock.now()
         run.log(f"snapshot {snapshot.id} of {len(snapshot.tables)} tables, dumping with {source.tools}")
         sequences = await read_sequences(source.dsn, snapshot.connection)
-        (dump, roles), contents = await together(
+        ((dump, dump_kept), (roles, roles_kept)), contents = await together(
             _pieces(run, source, snapshot, ports.storage(name), place), _contents(source, snapshot)
         )
         after = await read_sequences(source.dsn, snapshot.connection)
-    return Manifest(
+    manifest = Manifest(
         id=run.id,
         database=source.database,
         storage=name,
@@ -190,11 +186,12 @@ async def _snapshot(run: RunContext, ports: BackupPorts, source: Source, name: s
         schema_=contents.schema,
         settings=contents.settings,
     )
+    return manifest, {DUMP: dump_kept, GLOBALS: roles_kept}
 
 
 async def _pieces(
     run: RunContext, source: Source, snapshot: Snapshot, storage: Storage, place: str
-) -> tuple[Piece, Piece]:
+) -> tuple[tuple[Piece, Weight], tuple[Piece, Weight]]:
     expected = sum(table.bytes for table in snapshot.tables)
     meter = Meter(on_bytes=lambda done: run.progress("dumping", done, max(done, expected), "bytes"))
 
@@ -215,7 +212,7 @@ async def _pieces(
     return dump, roles
 
 
-async def _globals(source: Source, storage: Storage, place: str) -> Piece:
+async def _globals(source: Source, storage: Storage, place: str) -> tuple[Piece, Weight]:
     meter = Meter()
     argv = [
         source.tools.program("pg_dumpall"), "--globals-only", "--no-password", "-l", source.dsn.name,
@@ -224,16 +221,17 @@ async def _globals(source: Source, storage: Storage, place: str) -> Piece:
     return await _put(storage, f"{place}/{GLOBALS}", packed(argv, source.env, meter), meter, 0)
 
 
-async def _put(storage: Storage, path: str, stream: Any, meter: Meter, expected: int) -> Piece:
+async def _put(storage: Storage, path: str, stream: Any, meter: Meter, expected: int) -> tuple[Piece, Weight]:
     async with aclosing(stream) as chunks:
         stored = await storage.put(path, chunks, expected)
-    return Piece(
+    piece = Piece(
         path=path,
         bytes=stored.bytes,
         sha256=stored.sha256,
         raw_bytes=meter.raw_bytes,
         raw_sha256=meter.raw_sha256,
     )
+    return piece, stored.kept
 
 
 def _pattern(name: str) -> str:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from mainstay.backup.compare import Judgement, compare
 from mainstay.backup.fetch import fetch, fetched
+from mainstay.backup.label import weight_of
 from mainstay.backup.load import create_database, load_archive, load_roles
 from mainstay.backup.look import Narrator, look
-from mainstay.backup.manifest import Manifest
+from mainstay.backup.manifest import Manifest, Piece
 from mainstay.backup.together import together
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.units import format_size
-from mainstay.ports.objects.base import Storage
+from mainstay.ports.objects.base import Storage, Weight
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
 from mainstay.ports.postgres.sandbox import Sandbox
 from mainstay.ports.postgres.tools import Tools, Toolset
+from mainstay.store.backups import Backup
 
 # pg_restore names these as errors of a statement, but they are faults of this machine and say nothing of the backup.
 OUR_FAULT = re.compile(
@@ -60,6 +62,7 @@ class Kit:
 class Trial:
     """One backup and where it is tried: the server, the folder for what is fetched, who is told."""
 
+    backup: Backup
     manifest: Manifest
     storage: Storage
     kit: Kit
@@ -71,7 +74,12 @@ class Trial:
 
         Raises `Damaged`, and `MainstayError` when there is no room even for the copy.
         """
-        roles = await fetched(self.storage, self.manifest.globals, self.folder / "globals.sql")
+        roles = await fetched(
+            self.storage,
+            self.manifest.globals,
+            self.folder / "globals.sql",
+            kept=self._kept(self.manifest.globals),
+        )
         if not self._room():
             return roles, None
         size = self.manifest.dump.bytes
@@ -79,7 +87,11 @@ class Trial:
         def got(done: int) -> None:
             self.told_to.progress("fetching", done, size, "bytes")
 
-        return roles, await fetched(self.storage, self.manifest.dump, self.folder / "dump.pgc", got)
+        dump = self.manifest.dump
+        return roles, await fetched(self.storage, dump, self.folder / "dump.pgc", got, self._kept(dump))
+
+    def _kept(self, piece: Piece) -> Weight | None:
+        return weight_of(self.backup, piece.path)
 
     def _room(self) -> bool:
         disk = os.statvfs(self.folder)
@@ -129,7 +141,7 @@ class Trial:
 
         async def feed() -> None:
             try:
-                await fetch(self.storage, self.manifest.dump, sink)
+                await fetch(self.storage, self.manifest.dump, sink, kept=self._kept(self.manifest.dump))
             except BrokenPipeError:
                 pass  # pg_restore gave up, and says why
             finally:

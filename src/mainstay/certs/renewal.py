@@ -131,7 +131,8 @@ class Renewal:
         """Say what was done."""
         left = format_duration(_rough(ready["not_after"] - self.run.now()))
         verb = "renewed" if ready["action"] == "order" and ready["previous"] else "put in place"
-        facts = {name: ready[name] for name in ("certificate", "serial", "names", "not_after", "why")}
+        told = ("certificate", "serial", "fingerprint", "names", "not_after", "why")
+        facts = {name: ready[name] for name in told}
         return Outcome(
             f"{self.name}: {verb}, valid for {left}; {served}",
             {

@@ -1,12 +1,14 @@
-"""Take, list, prove or restore backups. A backup counts only when it was restored and compared."""
+"""Take, list, prove, verify, prune or restore backups. A backup counts only when it was restored and compared."""
 
 import argparse
 from typing import Any
 
+from mainstay.cli import keeping
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.find import one
+from mainstay.cli.keeping import databases, would
 from mainstay.cli.output import Text
-from mainstay.cli.parser import UsageError, amount, closest
+from mainstay.cli.parser import amount
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, moment, span, zone_of
 from mainstay.core.amounts import format_size
@@ -31,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=amount, default=30, help="at most so many")
     prove = below.add_parser("prove", help="restore a backup into a throwaway server and compare it")
     prove.add_argument("what", nargs="?", metavar="DATABASE|ID", help="the newest of a database, or this one")
+    prove.add_argument("--all", action="store_true", help="of every database in every storage, in one table")
     prove.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    keeping.configure(below)
     restore = below.add_parser("restore", help="restore a backup into a real server")
     restore.add_argument(
         "id", metavar="ID", help="its identifier (the end is enough), or a database for its newest sound one"
@@ -46,39 +50,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(ctx: Context, args: argparse.Namespace) -> int:
     """Do the action."""
-    actions = {"now": _now, "list": _list, "prove": _prove, "restore": _restore}
+    actions = {"now": _now, "list": _list, "prove": _prove, "restore": _restore, **keeping.ACTIONS}
     return actions[args.action](ctx, args)
 
 
-def _databases(ctx: Context, wanted: list[str]) -> list[str]:
-    known = [database.name for database in ctx.outline().setup.databases if database.storages]
-    for name in wanted:
-        if name not in known:
-            guess = closest(name, known)
-            hint = f"did you mean {guess}?" if guess else f"backed up are: {', '.join(known) or 'none'}"
-            raise UsageError(f"no backup is configured of {name}", hint=hint)
-    if not known:
-        raise UsageError(
-            "no database is backed up", hint="databases: {NAME: {dsn: ..., backup: {to: STORAGE}}}"
-        )
-    return wanted or known
-
-
 def _now(ctx: Context, args: argparse.Namespace) -> int:
-    names = _databases(ctx, args.database)
+    names = databases(ctx, args.database)
     if args.dry_run:
-        return _would(ctx, "back up", names)
+        return would(ctx, "back up", names)
     from mainstay.cli.doing import do
 
     return do(ctx, ctx.config(), [(f"backup:{name}", {}) for name in names])
-
-
-def _would(ctx: Context, verb: str, names: list[str]) -> int:
-    if ctx.out.json:
-        ctx.out.data({"would": verb, "databases": names})
-    else:
-        ctx.out.print(f"would {verb} {', '.join(names)}")
-    return 0
 
 
 def _list(ctx: Context, args: argparse.Namespace) -> int:
@@ -89,7 +71,7 @@ def _list(ctx: Context, args: argparse.Namespace) -> int:
         ctx.out.data({"backups": [_plain(row) for row in rows]})
         return 0
     if not rows and args.database:
-        _databases(ctx, [args.database])
+        databases(ctx, [args.database])
     if not rows:
         ctx.out.print(("no backup yet; mainstay backup now takes one", "dim"))
         return 0
@@ -172,14 +154,16 @@ def _sound(ctx: Context, what: str) -> Row:
 def _prove(ctx: Context, args: argparse.Namespace) -> int:
     from mainstay.cli.doing import do
 
+    if args.all:
+        return keeping.prove_all(ctx, args)
     if args.what is None:
-        names = _databases(ctx, [])
+        names = databases(ctx, [])
         wishes: list[tuple[str, dict[str, Any]]] = [(f"prove:{name}", {}) for name in names]
     else:
         row = _newest(ctx, args.what)
         names = [f"{row['database']} ({row['id'][-8:]})"]
         wishes = [(f"prove:{row['database']}", {"backup": row["id"]})]
-    return _would(ctx, "prove", names) if args.dry_run else do(ctx, ctx.config(), wishes)
+    return would(ctx, "prove", names) if args.dry_run else do(ctx, ctx.config(), wishes)
 
 
 def _restore(ctx: Context, args: argparse.Namespace) -> int:

@@ -25,10 +25,15 @@ Wish = tuple[str, Mapping[str, Any]]
 
 def do(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> int:
     """Do the jobs; one failing does not stop the others. Gives the exit code: 1 when one has not been done."""
-    runs = run_async(_all(ctx, config, wishes))
+    runs = finish(ctx, config, wishes)
     if ctx.out.json:
         ctx.out.data({"runs": [_plain(run) for run in runs]})
     return 0 if all(run.state == "done" for run in runs) else 1
+
+
+def finish(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]":
+    """Do the jobs and tell how each ended; give the runs."""
+    return run_async(_all(ctx, config, wishes))
 
 
 async def _all(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]":

@@ -129,12 +129,13 @@ def _healing(config: "Config") -> Iterator[Problem]:
 
 def _backups(config: "Config") -> Iterator[Problem]:
     for database, settings in config.databases.items():
-        if settings.backup is None:
-            continue
         path: Where = ("databases", database, "backup", "to")
-        for name in settings.backup.storages:
+        for name in settings.backup.storages if settings.backup else ():
             if name not in config.storage:
                 yield unknown(path, name, "storage", config.storage, "storage")
+        if settings.wal and settings.wal.to not in config.storage:
+            path = ("databases", database, "wal", "to")
+            yield unknown(path, settings.wal.to, "storage", config.storage, "storage")
 
 
 def _certificates(config: "Config") -> Iterator[Problem]:

@@ -31,7 +31,11 @@ def setup(config: "Config") -> Setup:
             _service(name, settings, checks.get(name, [])) for name, settings in config.services.items()
         ),
         databases=tuple(
-            DatabaseFacts(name, settings.backup.storages if settings.backup else ())
+            DatabaseFacts(
+                name,
+                settings.backup.storages if settings.backup else (),
+                settings.wal.to if settings.wal else None,
+            )
             for name, settings in config.databases.items()
         ),
         storages=tuple(

@@ -39,10 +39,18 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 BUILT_IN = {
     "backup_postgres": "`databases: NAME: backup:`",
     "prove_backup": "`databases: NAME: backup:`",
+    "verify_backups": "`databases: NAME: backup:`",
+    "prune_backups": "`databases: NAME: backup:`",
+    "base_backup": "`databases: NAME: wal:`",
+    "prove_log": "`databases: NAME: wal:`",
     "heal": "`services: NAME: heal:`",
     "renew_ssl": "`certificates:`",
 }
 """Types of jobs that are made from `databases:` and `services:`, and are not written under `jobs:`."""
+
+
+LANES = ("backup", "wal")
+"""The ways in which a database is kept, each with a storage."""
 
 
 def default_state_dir() -> Path:
@@ -66,12 +74,11 @@ def _only_storage(data: Any) -> Any:
 
 
 def _sent_to(storage: str, database: Any) -> Any:
-    if not isinstance(database, dict) or "backup" not in database:
+    if not isinstance(database, dict):
         return database
-    backup = {} if database["backup"] is None else database["backup"]
-    if not isinstance(backup, dict) or "to" in backup:
-        return database
-    return {**database, "backup": {"to": storage, **backup}}
+    lanes = {lane: {} if database[lane] is None else database[lane] for lane in LANES if lane in database}
+    sent = {lane: {"to": storage, **given} for lane, given in lanes.items() if isinstance(given, dict)}
+    return {**database, **sent}
 
 
 class ServiceSettings(Settings):

@@ -17,6 +17,8 @@ ROOMS = (
     "mainstay.upkeep.cleanup.job",
     "mainstay.certs.jobs",
     "mainstay.upkeep.patches.job",
+    "mainstay.backup.keeping",
+    "mainstay.backup.physical.jobs",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

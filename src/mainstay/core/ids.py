@@ -11,17 +11,20 @@ _random: list[int] = []
 os.register_at_fork(after_in_child=_random.clear)
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _LETTERS for low in _LETTERS]
+_UNITS = 1000 << 16
+"""Of a second."""
 _SHIFTS = tuple(range(120, -1, -10))
 
 
 def new_id(now: float) -> str:
     """Give a 26-letter identifier that sorts by time and never repeats.
 
-    `now` is in seconds since 1970. Identifiers made in one process increase strictly, even within one
-    millisecond or when the clock steps back (the layout follows UUID version 7, RFC 9562, in base 32).
+    `now` is in seconds since 1970. Identifiers made in one process increase strictly, even when the clock steps back;
+    those of several processes of a machine sort by microseconds (48 bits of milliseconds, 16 of their fraction, then
+    chance, in base 32).
     """
     global _last
-    stamp = (int(now * 1000) << 16) & ((1 << 64) - 1)
+    stamp = int(now * _UNITS) & ((1 << 64) - 1)
     with _lock:
         _last = stamp = max(stamp, _last + 1)
         if not _random:
@@ -32,7 +35,7 @@ def new_id(now: float) -> str:
 
 def first_id(at: float) -> str:
     """Give what sorts before every identifier made at `at` (seconds since 1970) or later, and after all others."""
-    return _base32(max(0, int(at * 1000)) << 80)
+    return _base32(max(0, int(at * _UNITS)) << 64)
 
 
 def _base32(number: int) -> str:

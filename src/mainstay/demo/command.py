@@ -89,6 +89,8 @@ def _figures(measures: Measures) -> Table:
         gate = measures.gateway
         figures = f"{gate.admitted} / {gate.limited} / {gate.unauthorised}"
         table.add_row("API requests admitted / limited / unauthorised", figures)
+    for certificate in measures.certificates:
+        table.add_row(f"certificate of {certificate.name} renewed and served", f"{certificate.seconds:.1f}s")
     if measures.alerts is not None:
         alerts = measures.alerts
         table.add_row(

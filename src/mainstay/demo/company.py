@@ -16,6 +16,7 @@ from pathlib import Path
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
+from mainstay.demo.authority import authority
 from mainstay.demo.home import end_services
 from mainstay.demo.receiver import Receiver
 from mainstay.ports.clock import SystemClock
@@ -48,6 +49,8 @@ class Company:
     postgres: str
     tables: int
     rows: int
+    site: int | None = None
+    """The port of the site that serves a certificate; None where there is no authority to get one from."""
 
     @property
     def url(self) -> str:
@@ -77,13 +80,15 @@ async def company(home: Path) -> AsyncIterator[Company]:
         server = await stack.enter_async_context(sandbox(toolset, space))
         tables, rows = await _fill(server.dsn)
         environment = _environment(server.dsn, receiver)
-        file = _configuration(home, receiver)
+        issuer = await stack.enter_async_context(authority(home, _free_port))
+        file = _configuration(home, receiver, issuer.section if issuer else "")
         config = load(file, environ=environment)
         up = await _start_up(file, environment, home)
         stack.push_async_callback(_stop, up, home)
         store = await _journal(config, up, home)
         stack.push_async_callback(store.close)
-        yield Company(home, file, config, store, receiver, up, environment, str(toolset), tables, rows)
+        site = issuer.site if issuer else None
+        yield Company(home, file, config, store, receiver, up, environment, str(toolset), tables, rows, site)
 
 
 async def _fill(dsn: DsnOf) -> tuple[int, int]:
@@ -126,13 +131,13 @@ def _environment(dsn: DsnOf, receiver: Receiver) -> dict[str, str]:
     }
 
 
-def _configuration(home: Path, receiver: Receiver) -> Path:
-    """Copy the example, with other ports where the usual ones are taken."""
+def _configuration(home: Path, receiver: Receiver, more: str) -> Path:
+    """Copy the example, with other ports where the usual ones are taken, and add what only this machine has."""
     text = resources.files("mainstay.demo").joinpath("mainstay.yaml").read_text()
     for port in PORTS.values():
         text = re.sub(rf"\b{port}\b", str(_free_port(port)), text)
     file = home / "mainstay.yaml"
-    file.write_text(text.replace(RECEIVER, receiver.url))
+    file.write_text(text.replace(RECEIVER, receiver.url) + more)
     return file
 
 

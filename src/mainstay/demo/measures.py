@@ -72,6 +72,17 @@ class GatewayMeasure:
 
 
 @dataclass(slots=True)
+class CertificateMeasure:
+    """A certificate: whether it was renewed, whether the site then served the new one, and how long that took."""
+
+    name: str
+    renewed: bool
+    served: bool
+    seconds: float
+    days_left: float
+
+
+@dataclass(slots=True)
 class Measures:
     """Everything measured so far."""
 
@@ -80,6 +91,8 @@ class Measures:
     corruption: Corruption | None = None
     webhooks: WebhookMeasure | None = None
     gateway: GatewayMeasure | None = None
+    certificates: list[CertificateMeasure] = field(default_factory=list)
+    """Empty where there is no authority on this machine."""
     alerts: Alerts | None = None
     seconds: float = 0.0
 
@@ -89,6 +102,7 @@ class Measures:
         proven = bool(self.backups) and all(backup.proven for backup in self.backups)
         noticed = incident is not None and incident.detect_seconds < DETECT_SECONDS
         delivered = alerts is not None and alerts.owed == alerts.delivered > 0 and alerts.duplicates == 0
+        renewed = [("a certificate was renewed, and the site serves the new one", _seen(self.certificates))]
         return [
             ("every backup was restored and compared equal", proven),
             (f"the dead API was noticed within {DETECT_SECONDS:.0f} s", noticed),
@@ -98,6 +112,7 @@ class Measures:
             ("no webhook that was accepted got lost or was done twice", _none_lost(self.webhooks)),
             ("forged webhooks were refused, and copies known as such", _sorted_out(self.webhooks)),
             ("the gateway let nobody ask more often than the plan allows", _held(self.gateway)),
+            *(renewed if self.certificates else []),
             ("every message owed was delivered, none twice", delivered),
         ]
 
@@ -105,6 +120,10 @@ class Measures:
         """Give everything as JSON-able data."""
         claims = [{"claim": text, "true": true} for text, true in self.claims()]
         return {**asdict(self), "claims": claims, "passed": all(true for _, true in self.claims())}
+
+
+def _seen(certificates: list[CertificateMeasure]) -> bool:
+    return all(each.renewed and each.served for each in certificates)
 
 
 def _none_lost(webhooks: WebhookMeasure | None) -> bool:

@@ -1,5 +1,5 @@
 """The story: a backup is proven, an API dies and comes back, a rotten backup is found out, webhooks wait for their
-receiver, an API is asked too often. All of it measured."""
+receiver, an API is asked too often, a certificate is renewed. All of it measured."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from mainstay.core.service import Process
 from mainstay.core.units import format_duration, format_size
 from mainstay.demo.company import DATABASES, Company
 from mainstay.demo.measures import Alerts, BackupMeasure, Corruption, IncidentMeasure, Measures
+from mainstay.demo.renewal import renew
 from mainstay.demo.traffic import Traffic
 from mainstay.engine.queue import enqueue
 from mainstay.incidents.machine import key_of
@@ -59,6 +60,7 @@ class Story:
         traffic = Traffic(self.company, self.tell, until)
         self.measures.webhooks = await traffic.webhooks()
         self.measures.gateway = await traffic.gateway()
+        self.measures.certificates = await renew(self.company, self.tell, until, self._run)
         await self.count_alerts()
         return self.measures
 
@@ -153,11 +155,13 @@ class Story:
         row = tx.one("demo.alerts")
         return int(row["owed"]), int(row["delivered"])
 
-    async def _run(self, job: str) -> Run:
+    async def _run(self, job: str, args: dict[str, Any] | None = None) -> Run:
         now = time.time()
         store = self.company.store
         queued = await store.write(
-            lambda tx: enqueue(tx, job, key=f"{job}:demo:{now}", due_at=now, now=now, why="demonstration")
+            lambda tx: enqueue(
+                tx, job, key=f"{job}:demo:{now}", due_at=now, now=now, args=args, why="demonstration"
+            )
         )
 
         async def ended() -> Run | None:

@@ -7,7 +7,7 @@ from mainstay.core.run import Run, RunState
 from mainstay.incidents.desk import Desk
 from mainstay.store.base import Tx
 
-CRITICAL_JOBS = ("backup:", "prove:", "renew:")
+CRITICAL_JOBS = ("backup:", "prove:", "base_backup:", "prove_log:", "renew:")
 """What such jobs do cannot be caught up by hand: their failure wakes people."""
 
 
@@ -32,6 +32,9 @@ def title_of(job: str) -> str:
         "backup": f"The backup of {what} failed",
         "prove": f"The backup of {what} is not proven",
         "renew": f"The certificate of {what} is not in order",
+        "verify": f"The stored backups of {what} are not verified",
+        "base_backup": f"The base backup of {what} failed",
+        "prove_log": f"{what} cannot be restored to a moment",
     }
     return titles.get(kind, f"The job {job} failed") if what else f"The job {job} failed"
 

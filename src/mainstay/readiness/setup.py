@@ -27,6 +27,8 @@ class DatabaseFacts(NamedTuple):
 
     name: str
     storages: tuple[str, ...] = ()
+    log_storage: str | None = None
+    """Where its server's log goes; None when it is not kept."""
 
 
 class StorageFacts(NamedTuple):
@@ -90,7 +92,8 @@ class Setup(NamedTuple):
             for one in parts["services"]
         )
         parts["databases"] = tuple(
-            DatabaseFacts(one["name"], tuple(one["storages"])) for one in parts["databases"]
+            DatabaseFacts(one["name"], tuple(one["storages"]), one.get("log_storage"))
+            for one in parts["databases"]
         )
         for name in ("sources", "kept", "certificates"):
             parts[name] = tuple(parts.get(name, ()))

@@ -21,7 +21,11 @@ class BackupState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup in a storage. Times are seconds since 1970, `seconds` its duration; `manifest` is the sealed text."""
+    """A backup in a storage. Times are seconds since 1970, `seconds` its duration; `manifest` is the sealed text.
+
+    `kept` has the bytes and the SHA-256 of each object as it lies there, by its name, where that is not what the
+    manifest says because it was encrypted. `verified_at` is when every stored byte was last found unchanged.
+    """
 
     id: str
     database: str
@@ -36,6 +40,8 @@ class Backup:
     manifest: str = field(repr=False)
     run: str | None = None
     deleted_at: float | None = None
+    kept: dict[str, tuple[int, str]] = field(default_factory=dict)
+    verified_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,8 @@ class Proof:
 def put(tx: Tx, backup: Backup) -> None:
     """Record a backup. The same place twice is the same backup, made anew."""
     values = asdict(backup)
-    del values["deleted_at"]
-    tx.run("backups.put", **values | {"state": backup.state.value})
+    del values["deleted_at"], values["verified_at"]
+    tx.run("backups.put", **values | {"state": backup.state.value, "kept": json.dumps(backup.kept)})
     tx.signal(TOPIC)
 
 
@@ -95,6 +101,18 @@ def deleted(tx: Tx, id: str, now: float) -> None:
     tx.signal(TOPIC)
 
 
+def undelete(tx: Tx, id: str) -> None:
+    """A backup is still there after all: the storage did not let us delete it."""
+    tx.run("backups.undelete", id=id)
+    tx.signal(TOPIC)
+
+
+def verified(tx: Tx, id: str, now: float) -> None:
+    """Remember that every stored byte of a backup was found unchanged."""
+    tx.run("backups.verified", id=id, now=now)
+    tx.signal(TOPIC)
+
+
 def judge(tx: Tx, id: str, state: BackupState) -> None:
     """Change what is thought of a backup."""
     tx.run("backups.judge", id=id, state=state.value)
@@ -109,6 +127,12 @@ def prove(tx: Tx, proof: Proof) -> None:
     tx.signal(TOPIC)
 
 
+def proof(tx: Tx, id: str) -> Proof | None:
+    """Give one proof."""
+    row = tx.one("backups.proof", id=id)
+    return None if row is None else _proof(row)
+
+
 def proofs(tx: Tx, backup: str) -> list[Proof]:
     """Give the proofs of a backup, the newest first."""
     return [_proof(row) for row in tx.all("backups.proofs", backup=backup)]
@@ -120,6 +144,12 @@ def last_proof(tx: Tx, database: str, verdict: BackupState = BackupState.PROVEN)
     return None if row is None else _proof(row)
 
 
+def last_proof_in(tx: Tx, database: str, storage: str) -> Proof | None:
+    """Give the newest proof of a database in one storage, however it ended."""
+    row = tx.one("backups.last_proof_in", database=database, storage=storage)
+    return None if row is None else _proof(row)
+
+
 def run_state(tx: Tx, run: str) -> str | None:
     """Give the state of the run that wrote something into a storage; None when the journal does not know it."""
     row = tx.one("backups.run_state", id=run)
@@ -127,7 +157,8 @@ def run_state(tx: Tx, run: str) -> str | None:
 
 
 def _backup(row: Row) -> Backup:
-    return Backup(**{**row, "state": BackupState(row["state"])})
+    kept = {name: (int(size), str(sha256)) for name, (size, sha256) in json.loads(row["kept"]).items()}
+    return Backup(**{**row, "state": BackupState(row["state"]), "kept": kept})
 
 
 def _proof(row: Row) -> Proof:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from mainstay.edge.gateway.policy import Ask, Decision, Deny
 from mainstay.edge.proxy import held
 from mainstay.edge.proxy.held import Held
@@ -69,3 +71,26 @@ def test_only_so_many_answers_are_held_back() -> None:
     for number in range(held.MOST + 2):
         here.put(1.0, say(number))
     assert done == [held.MOST, held.MOST + 1]
+
+
+async def test_an_answer_that_cannot_be_given_stops_neither_the_clock_nor_the_next_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+    clock = FakeClock()
+    ticker = Ticker(clock)
+    here = Held(ticker)
+
+    def fail() -> None:
+        raise RuntimeError("this request has its answer already")
+
+    here.put(1.0, fail)
+    here.put(1.0, lambda: done.append("next"))
+    ticker.start()
+    await clock.advance(1.5)
+    assert done == ["next"]
+    here.put(1.0, lambda: done.append("later"))
+    await clock.advance(1.5)
+    await ticker.stop()
+    assert done == ["next", "later"]
+    assert "could not be given" in caplog.text

@@ -1,6 +1,17 @@
 """Where backups are kept. Importing this package registers every type of storage."""
 
 from mainstay.ports.objects import directory, s3
-from mainstay.ports.objects.base import Entry, NotThere, Storage, StorageError, Stored
+from mainstay.ports.objects.base import Denied, Entry, NotThere, Powers, Storage, StorageError, Stored, Weight
 
-__all__ = ["Entry", "NotThere", "Storage", "StorageError", "Stored", "directory", "s3"]
+__all__ = [
+    "Denied",
+    "Entry",
+    "NotThere",
+    "Powers",
+    "Storage",
+    "StorageError",
+    "Stored",
+    "Weight",
+    "directory",
+    "s3",
+]

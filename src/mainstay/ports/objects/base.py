@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mainstay.core.errors import MainstayError
 from mainstay.core.plugin import Plugin
+from mainstay.ports.objects.seal import Encryption
 
 CHUNK = 1 << 20
 """Bytes that are read, hashed and written at a time."""
@@ -20,22 +23,51 @@ class NotThere(StorageError):
     """There is no object at that path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What was stored: `bytes` and the SHA-256 (hex) of exactly what lies there."""
+class Denied(StorageError):
+    """The storage answers, and does not let us do this."""
 
-    path: str
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How many bytes something has, and their SHA-256 (hex)."""
+
     bytes: int
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What was stored: `bytes` and the SHA-256 (hex) of exactly what `get` gives back.
+
+    `kept` is what lies there; it is something else when it was encrypted on its way.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    kept: Weight
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """An object in a storage: its size in bytes and when it was last changed, seconds since 1970."""
+    """An object in a storage: its size in bytes there and when it was last changed, seconds since 1970.
+
+    `sealed` is whether it is encrypted, and so has `.age` at the end of its name there.
+    """
 
     path: str
     bytes: int
     modified: float
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What the storage lets us do beside writing and listing, and what it says the time is (seconds since 1970)."""
+
+    read: bool
+    delete: bool
+    now: float | None = None
 
 
 class Tally:
@@ -55,50 +87,141 @@ class Tally:
                 await asyncio.to_thread(self._sha256.update, chunk)
                 yield chunk
 
-    def stored(self, path: str) -> Stored:
+    @property
+    def weight(self) -> Weight:
         """Say what went by."""
-        return Stored(path, self.bytes, self._sha256.hexdigest())
+        return Weight(self.bytes, self._sha256.hexdigest())
 
 
 class Storage(Plugin, kind="storage"):
     """A place for objects with slash-separated paths.
 
-    A type implements `write`, `get`, `head`, `delete`, `check`, `sweep`, `target` and `list`; everyone else calls
-    `put`.
+    A type implements `write`, `fetch`, `look`, `remove`, `walk`, `sweep` and `target`, which know nothing of
+    encryption; everyone else calls the other methods.
     """
+
+    remote: ClassVar[bool] = True
+    """Whether it has a clock of its own."""
 
     read_back: bool = True
     """Read every object back after writing it and compare its SHA-256. Servers have been seen to accept a wrong one."""
+    encrypt: Encryption | None = None
+    """Encrypt everything before it leaves this machine, in the format of `age`."""
+    write_only: bool = False
+    """The key may write and list, and no more: nothing is read back, proven or deleted here; do that elsewhere."""
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], expect: int = 0) -> Stored:
-        """Store an object whole: nothing is visible at `path` before the last chunk is safe.
+        """Store an object whole, encrypted if that is configured: nothing is visible before the last chunk is safe.
 
         An object that lies there already is replaced in one instant. When `chunks` raises, the exception comes out
         here and nothing has changed. `expect` is about how many bytes will come, if known. Raises `StorageError`.
         """
-        tally = Tally()
-        await self.write(safe_path(path), tally.over(chunks), expect)
-        stored = tally.stored(path)
-        if self.read_back:
-            await self._compare(stored)
-        return stored
+        own_path(path)
+        content = Tally()
+        counted = content.over(chunks)
+        if self.encrypt is None:
+            kept = await self._put(path, counted, expect)
+        else:
+            async with aclosing(self.encrypt.seal(counted)) as sealed:
+                kept = await self._put(path + SEALED, sealed, expect)
+        return Stored(path, content.weight.bytes, content.weight.sha256, kept)
 
-    async def _compare(self, sent: Stored) -> None:
-        found = await self.tally(sent.path)
+    async def put_as_is(
+        self, path: str, chunks: AsyncIterator[bytes], expect: int = 0, *, sealed: bool
+    ) -> Weight:
+        """Store what is encrypted already (`sealed`), or what everybody may read. Raises `StorageError`."""
+        return await self._put(own_path(path) + SEALED if sealed else own_path(path), chunks, expect)
+
+    async def _put(self, name: str, chunks: AsyncIterator[bytes], expect: int) -> Weight:
+        tally = Tally()
+        await self.write(name, tally.over(chunks), expect)
+        sent = tally.weight
+        if self.write_only:
+            await self._seen(name, sent)
+        elif self.read_back:
+            await self._compare(name, sent)
+        return sent
+
+    async def _compare(self, name: str, sent: Weight) -> None:
+        there = await self.look(name)
+        found = Weight(0, "nothing") if there is None else await _weigh(self.fetch(there))
         if found != sent:
-            await self.delete(sent.path)
+            await self.remove(name)
             raise StorageError(
                 f"{self.target()} gave back {found.bytes} bytes with SHA-256 {found.sha256[:12]}... "
-                f"for {sent.path}, sent were {sent.bytes} with {sent.sha256[:12]}...",
+                f"for {name}, sent were {sent.bytes} with {sent.sha256[:12]}...",
                 hint="the object was deleted again; look at the disk or the provider's status",
             )
 
+    async def _seen(self, name: str, sent: Weight) -> None:
+        """All that a key for writing only can do: look whether it is listed with its size."""
+        async for entry in self.walk(name.rpartition("/")[0]):
+            if entry.path == name and entry.bytes == sent.bytes:
+                return
+        raise StorageError(
+            f"{self.target()} does not list {name} with the {sent.bytes:,} bytes that were sent"
+        )
+
+    async def get(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
+        """Give an object's bytes from `start` on, decrypted. Raises `NotThere`, `StorageError`, `SealError`."""
+        there = await self._find(path)
+        if not there.sealed:
+            async for chunk in self.fetch(there, start):
+                yield chunk
+            return
+        opened = (self.encrypt or NOTHING).open(self.fetch(there))
+        async with aclosing(opened) as chunks:
+            async for chunk in chunks:
+                passed = min(start, len(chunk))
+                start -= passed
+                if len(chunk) > passed:
+                    yield chunk[passed:]
+
+    async def get_as_is(self, path: str) -> AsyncIterator[bytes]:
+        """Give an object's bytes as they lie there, encrypted or not. Raises `NotThere`, `StorageError`."""
+        async for chunk in self.fetch(await self._find(path)):
+            yield chunk
+
+    def unreadable(self) -> str | None:
+        """Why nothing that was stored can be read from here, in words; None when it can."""
+        if self.write_only:
+            return f"the key to {self.target()} may only write"
+        if self.encrypt is not None and not self.encrypt.identities:
+            return f"{self.target()} is encrypted, and this machine has no identity"
+        return None
+
+    async def _find(self, path: str) -> Entry:
+        if self.write_only:
+            raise Denied(
+                f"{path} is not read from {self.target()}: its key may only write",
+                hint="read it with another key, from another machine",
+            )
+        found = await self.head(path)
+        if found is None:
+            raise NotThere(f"{path} is not in {self.target()}")
+        return Entry(path + SEALED, found.bytes, found.modified, sealed=True) if found.sealed else found
+
+    async def head(self, path: str) -> Entry | None:
+        """Look at an object without reading it; None when it is not there."""
+        own_path(path)
+        names = (path, path + SEALED) if self.encrypt is None else (path + SEALED, path)
+        for name in names:
+            found = await self.look(name)
+            if found is not None:
+                return Entry(path, found.bytes, found.modified, sealed=name != path)
+        return None
+
     async def tally(self, path: str) -> Stored:
-        """Read an object to its end; give its size and SHA-256 as they lie there. Raises `NotThere`."""
-        tally = Tally()
-        async for _ in tally.over(self.get(path)):
+        """Read an object to its end; give what `put` gave for it, if it is still the same. Raises `NotThere`."""
+        content = Tally()
+        kept = await self.weigh(path)
+        async for _ in content.over(self.get(path)):
             pass
-        return tally.stored(path)
+        return Stored(path, content.weight.bytes, content.weight.sha256, kept)
+
+    async def weigh(self, path: str) -> Weight:
+        """Read an object to its end as it lies there; no key is needed. Raises `NotThere`, `StorageError`."""
+        return await _weigh(self.get_as_is(path))
 
     async def read(self, path: str, most: int = 64 << 20) -> bytes:
         """Give a small object whole. Raises `NotThere`, and `StorageError` when it has more than `most` bytes."""
@@ -109,26 +232,83 @@ class Storage(Plugin, kind="storage"):
                 raise StorageError(f"{path} in {self.target()} is larger than {most} bytes")
         return b"".join(parts)
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+    async def delete(self, path: str, *, sealed: bool | None = None) -> None:
+        """Delete an object. One that is not there is no fault. Raises `Denied` when we may not.
+
+        Say whether it is encrypted when you know, as from an `Entry`: that saves a request.
+        """
+        own_path(path)
+        if sealed is not True:
+            await self.remove(path)
+        if sealed is not False:
+            await self.remove(path + SEALED)
+
+    async def list(self, folder: str = "") -> AsyncIterator[Entry]:
+        """Give every object below a folder, in the order of the paths, however many there are."""
+        found = [
+            Entry(entry.path.removesuffix(SEALED), entry.bytes, entry.modified, entry.path.endswith(SEALED))
+            async for entry in self.walk(folder)
+        ]
+        for entry in sorted(found, key=lambda entry: entry.path):
+            yield entry
+
+    async def check(self) -> Powers:
+        """Find out with a small object what works. Raises `StorageError` when that is too little for backups.
+
+        Writing and listing must; reading, too, unless it is `write_only`. That deleting is denied may be on purpose.
+        """
+        data = b"mainstay was here\n"
+        await self.write(CHECK_PATH, chunked(data), len(data))
+        seen = [entry async for entry in self.walk(HOUSE) if entry.path == CHECK_PATH]
+        if not seen:
+            raise StorageError(f"{self.target()} does not list what was just written")
+        powers = Powers(
+            await self._may_read(seen[0], data),
+            await self._may_delete(),
+            seen[0].modified if self.remote else None,
+        )
+        if not powers.read and not self.write_only:
+            raise Denied(
+                f"{self.target()}: the key may write, but not read",
+                hint="let it read; if it is not to be able to, say `write_only: true` and prove backups elsewhere",
+            )
+        return powers
+
+    async def _may_read(self, entry: Entry, data: bytes) -> bool:
+        try:
+            found = b"".join([chunk async for chunk in self.fetch(entry)])
+        except Denied:
+            return False
+        if found != data:
+            raise StorageError(f"{self.target()} gave back something else than was written a moment ago")
+        return True
+
+    async def _may_delete(self) -> bool:
+        try:
+            await self.remove(CHECK_PATH)
+        except Denied:
+            return False
+        return True
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes], expect: int) -> None:
         """Store the chunks, atomically."""
         raise NotImplementedError
 
-    def get(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
-        """Give an object's bytes from `start` on. Raises `NotThere`."""
+    def fetch(self, entry: Entry, start: int = 0) -> AsyncIterator[bytes]:
+        """Give the bytes of what `look` or `walk` saw, from `start` on. Raises `NotThere`."""
         raise NotImplementedError
 
-    async def head(self, path: str) -> Entry | None:
+    async def look(self, name: str) -> Entry | None:
         """Look at an object without reading it; None when it is not there."""
         raise NotImplementedError
 
-    async def delete(self, path: str) -> None:
-        """Delete an object. One that is not there is no fault."""
+    async def remove(self, name: str) -> None:
+        """Delete an object. One that is not there is no fault. Raises `Denied` when we may not."""
         raise NotImplementedError
 
-    async def check(self) -> None:
-        """Prove with a small object that writing, reading and deleting work. Raises `StorageError`."""
-        await self.put(CHECK_PATH, chunked(b"mainstay was here\n"))
-        await self.delete(CHECK_PATH)
+    def walk(self, folder: str) -> AsyncIterator[Entry]:
+        """Give every object below a folder."""
+        raise NotImplementedError
 
     async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
         """Clear away what killed uploads left below a folder; give how many.
@@ -142,12 +322,21 @@ class Storage(Plugin, kind="storage"):
         """Say in a few words where this is, without secrets."""
         raise NotImplementedError
 
-    def list(self, folder: str = "") -> AsyncIterator[Entry]:
-        """Give every object below a folder, in the order of the paths, however many there are."""
-        raise NotImplementedError
+
+NOTHING = Encryption.model_construct(recipients=[], identity=None)
+"""Opens nothing, and says so: for what is encrypted in a storage that is not said to be."""
+SEALED = ".age"
+"""How the names of encrypted objects end in the storage; nobody else sees it."""
+HOUSE = ".mainstay"
+"""The folder of what mainstay keeps in a storage for itself."""
+CHECK_PATH = f"{HOUSE}/check"
 
 
-CHECK_PATH = ".mainstay-check"
+async def _weigh(chunks: AsyncIterator[bytes]) -> Weight:
+    tally = Tally()
+    async for _ in tally.over(chunks):
+        pass
+    return tally.weight
 
 
 async def chunked(data: bytes, size: int = CHUNK) -> AsyncIterator[bytes]:
@@ -163,6 +352,13 @@ def safe_path(path: str) -> str:
     if unsafe or "\\" in path or not path.isprintable() or len(path.encode()) > 900:
         raise StorageError(f"{path!r} is not a path for an object")
     return path
+
+
+def own_path(path: str) -> str:
+    """Give the path back if an object of ours may be called so. Raises `StorageError`."""
+    if path.endswith(SEALED):
+        raise StorageError(f"{path!r} is not a path for an object: {SEALED} says that it is encrypted")
+    return safe_path(path)
 
 
 PART = ".part"

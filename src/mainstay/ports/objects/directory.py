@@ -7,10 +7,21 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
 from mainstay.core.paths import ConfigPath
 from mainstay.core.units import format_size
-from mainstay.ports.objects.base import CHUNK, DAY, PART, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.base import (
+    CHUNK,
+    DAY,
+    PART,
+    Denied,
+    Entry,
+    NotThere,
+    Storage,
+    StorageError,
+    safe_path,
+)
 from mainstay.ports.scratch import claim, seize
 
 
@@ -22,6 +33,8 @@ class Directory(Storage, type="directory", shorthand="path"):
       vault: {directory: /mnt/backup}
     ```
     """
+
+    remote: ClassVar[bool] = False
 
     path: ConfigPath
     """The directory. It is made when it is not there."""
@@ -36,16 +49,16 @@ class Directory(Storage, type="directory", shorthand="path"):
             raise StorageError(f"{path} leads out of {self.path}", hint="remove the symbolic link")
         return file
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes], expect: int) -> None:
-        with self._faults(path):
-            file = self._file(path)
+    async def write(self, name: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+        with self._faults(name):
+            file = self._file(name)
             self._room(expect)
             part, handle = await asyncio.to_thread(_open_part, file)
         try:
             async for chunk in chunks:
-                with self._faults(path):
+                with self._faults(name):
                     await asyncio.to_thread(_write_all, handle, chunk)
-            with self._faults(path):
+            with self._faults(name):
                 await asyncio.to_thread(_publish, handle, part, file, self.path.resolve())
         except BaseException:
             part.unlink(missing_ok=True)
@@ -63,7 +76,8 @@ class Directory(Storage, type="directory", shorthand="path"):
                 hint="free some space or use another storage",
             )
 
-    async def get(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
+    async def fetch(self, entry: Entry, start: int = 0) -> AsyncIterator[bytes]:
+        path = entry.path
         with self._faults(path):
             handle = await asyncio.to_thread(os.open, self._file(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -78,24 +92,29 @@ class Directory(Storage, type="directory", shorthand="path"):
         finally:
             os.close(handle)
 
-    async def head(self, path: str) -> Entry | None:
+    async def look(self, name: str) -> Entry | None:
         try:
-            with self._faults(path):
-                found = await asyncio.to_thread(os.stat, self._file(path))
+            with self._faults(name):
+                found = await asyncio.to_thread(os.stat, self._file(name))
         except NotThere:
             return None
-        return Entry(path, found.st_size, found.st_mtime)
+        return Entry(name, found.st_size, found.st_mtime)
 
-    async def delete(self, path: str) -> None:
-        with self._faults(path), suppress(FileNotFoundError):
-            await asyncio.to_thread(_remove, self._file(path), self.path.resolve())
+    async def remove(self, name: str) -> None:
+        try:
+            with self._faults(name), suppress(FileNotFoundError):
+                await asyncio.to_thread(_remove, self._file(name), self.path.resolve())
+        except StorageError as fault:
+            if isinstance(fault.__cause__, PermissionError):
+                raise Denied(fault.what, hint=fault.hint) from fault.__cause__
+            raise
 
     async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
         # Every unfinished file is locked by its writer, so age does not matter.
         with self._faults(""):
             return await asyncio.to_thread(_sweep, self._file(folder) if folder else self.path.resolve())
 
-    async def list(self, folder: str = "") -> AsyncIterator[Entry]:
+    async def walk(self, folder: str) -> AsyncIterator[Entry]:
         root = self.path.resolve()
         with self._faults(folder):
             start = self._file(folder.rstrip("/")) if folder else root

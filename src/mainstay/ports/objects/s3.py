@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from mainstay.core.secret import Secret
-from mainstay.ports.objects.base import DAY, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.base import DAY, Denied, Entry, NotThere, Storage, StorageError, safe_path
 from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
 
 PART = 16 << 20
@@ -121,80 +121,77 @@ class S3(Storage, type="s3"):
         folder = self.prefix.rstrip("/")
         return key.removeprefix(f"{folder}/") if folder else key
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+    async def write(self, name: str, chunks: AsyncIterator[bytes], expect: int) -> None:
         import obstore
 
         part = max(PART, -(-expect // MOST_PARTS))
         head, more = await _gather(chunks, part)
         if not more:
-            with self._faults(path):
-                await obstore.put_async(self._store, self._key(path), head, use_multipart=False)
+            with self._faults(name):
+                await obstore.put_async(self._store, self._key(name), head, use_multipart=False)
             return
         source = _Source(head, chunks)
         try:
-            with self._faults(path):
+            with self._faults(name):
                 await obstore.put_async(
-                    self._store, self._key(path), source, chunk_size=part, max_concurrency=AT_ONCE,
+                    self._store, self._key(name), source, chunk_size=part, max_concurrency=AT_ONCE,
                     use_multipart=True,
                 )  # fmt: skip
         except BaseException:
-            await self._abort(path)
+            await self._abort(name)
             if source.fault is not None:
                 raise source.fault from None
             raise
 
-    async def _abort(self, path: str) -> None:
+    async def _abort(self, name: str) -> None:
         # Best effort: what cannot be aborted now is swept later.
         account = self._account()
         if account is not None:
             try:
-                for upload in await abandoned_uploads(account, self._key(path), before=None):
+                for upload in await abandoned_uploads(account, self._key(name), before=None):
                     await abort(account, upload)
             except StorageError:
                 return
 
-    async def get(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
+    async def fetch(self, entry: Entry, start: int = 0) -> AsyncIterator[bytes]:
         import asyncio
 
         import obstore
 
-        key = self._key(safe_path(path))
-        found = await self.head(path)
-        if found is None:
-            raise NotThere(f"{path} is not in {self.target()}")
+        key = self._key(safe_path(entry.path))
 
         async def part(position: int) -> bytes:
-            with self._faults(path):
-                end = min(position + PART, found.bytes)
+            with self._faults(entry.path):
+                end = min(position + PART, entry.bytes)
                 return bytes(await obstore.get_range_async(self._store, key, start=position, end=end))
 
-        ahead = asyncio.ensure_future(part(start)) if start < found.bytes else None
+        ahead = asyncio.ensure_future(part(start)) if start < entry.bytes else None
         try:
             while ahead is not None:
                 data = await ahead
                 start += len(data)
-                ahead = asyncio.ensure_future(part(start)) if data and start < found.bytes else None
+                ahead = asyncio.ensure_future(part(start)) if data and start < entry.bytes else None
                 yield data
         finally:
             if ahead is not None:
                 ahead.cancel()
 
-    async def head(self, path: str) -> Entry | None:
+    async def look(self, name: str) -> Entry | None:
         import obstore
 
         try:
-            with self._faults(path):
-                found = await obstore.head_async(self._store, self._key(safe_path(path)))
+            with self._faults(name):
+                found = await obstore.head_async(self._store, self._key(safe_path(name)))
         except NotThere:
             return None
-        return Entry(path, found["size"], found["last_modified"].timestamp())
+        return Entry(name, found["size"], found["last_modified"].timestamp())
 
-    async def delete(self, path: str) -> None:
+    async def remove(self, name: str) -> None:
         import obstore
 
         try:
-            with self._faults(path):
-                await obstore.delete_async(self._store, self._key(safe_path(path)))
+            with self._faults(name):
+                await obstore.delete_async(self._store, self._key(safe_path(name)))
         except NotThere:
             return
 
@@ -210,7 +207,7 @@ class S3(Storage, type="s3"):
     def _account(self) -> Account | None:
         return Account.find(self.bucket, self.endpoint, self.region, self.access_key, self.secret_key)
 
-    async def list(self, folder: str = "") -> AsyncIterator[Entry]:
+    async def walk(self, folder: str) -> AsyncIterator[Entry]:
         import obstore
 
         prefix = self._key(folder.rstrip("/"))
@@ -235,7 +232,15 @@ class S3(Storage, type="s3"):
                 raise StorageError(f"there is no {self.target()}", hint="create the bucket") from None
             if isinstance(fault, NotFoundError | FileNotFoundError):
                 raise NotThere(f"{path} is not in {self.target()}") from None
-            raise StorageError(f"{self.target()}: {_short(fault)}", hint=_hint(str(fault))) from None
+            kind = Denied if _denied(fault) else StorageError
+            raise kind(f"{self.target()}: {_short(fault)}", hint=_hint(str(fault))) from None
+
+
+def _denied(fault: Exception) -> bool:
+    from obstore.exceptions import PermissionDeniedError
+
+    keys = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestTimeTooSkewed")
+    return isinstance(fault, PermissionDeniedError) and not any(key in str(fault) for key in keys)
 
 
 _TRIES = re.compile(r",? (?:after \d+ retries, )?max_retries: \d+, retry_timeout: \S+")
@@ -253,6 +258,7 @@ def _hint(text: str) -> str:
     hints = {
         "SignatureDoesNotMatch": "the secret key is wrong",
         "InvalidAccessKeyId": "the access key is wrong",
+        "RequestTimeTooSkewed": "set this machine's clock (chrony, NTP)",
         "AccessDenied": "the key may not do this: look at its policy",
         "QuotaExceeded": "the quota is used up",
         "InsufficientCapacity": "the service is full",

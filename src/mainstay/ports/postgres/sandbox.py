@@ -82,7 +82,7 @@ async def sandbox(toolset: Toolset, space: Workspace) -> AsyncIterator[Sandbox]:
     argv = [toolset.program("postgres"), "-D", str(server.data)]
     async with child(
         argv,
-        env=_environment(),
+        env=environment(),
         cwd=home,
         identity=servant.identity(),
         end="QUIT",
@@ -109,7 +109,7 @@ async def _initdb(server: Sandbox, servant: "Servant") -> None:
     argv = [server.toolset.program("initdb"), "-D", str(server.data), "-U", server.dsn().params["user"]]
     argv += ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     home = server.data.parent
-    async with child(argv, env=_environment(), cwd=home, identity=servant.identity()) as running:
+    async with child(argv, env=environment(), cwd=home, identity=servant.identity()) as running:
         if await running.finish():
             raise PostgresError(f"{server.toolset} cannot make a server: {running.said[-400:]}")
     configuration = server.data / "postgresql.conf"
@@ -117,7 +117,8 @@ async def _initdb(server: Sandbox, servant: "Servant") -> None:
     configuration.write_text(configuration.read_text() + settings)
 
 
-def _environment(**extra: str) -> dict[str, str]:
+def environment(**extra: str) -> dict[str, str]:
+    """Give the environment of a server: nothing of ours but where programs and time zones are."""
     kept = {
         key: value for key, value in os.environ.items() if key in ("PATH", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
     }

@@ -11,6 +11,8 @@ from mainstay.core.errors import MainstayError
 
 CLIENT = ("pg_dump", "pg_restore", "pg_dumpall", "psql")
 SERVER = ("initdb", "postgres")
+REPLICATION = ("pg_basebackup", "pg_receivewal")
+RECOVERY = ("postgres", "pg_verifybackup", "pg_checksums", "pg_controldata")
 
 # Where distributions keep several majors side by side.
 SYSTEM = (
@@ -165,6 +167,26 @@ class Tools:
                 hint=f"install postgresql-client-{archive}",
             )
         return min(fit, key=lambda tools: (tools.major > server.major, tools.bin != server.bin, tools.major))
+
+    def replication(self, major: int) -> Toolset:
+        """Give `pg_receivewal` and `pg_basebackup` for a server of that major version. Raises `ToolsError`."""
+        fit = [tools for tools in self.all() if tools.has(*REPLICATION) and tools.major >= major]
+        if not fit:
+            raise ToolsError(
+                f"there is no pg_receivewal for PostgreSQL {major} on this machine (found: {self._names(REPLICATION)})",
+                hint=f"install postgresql-client-{major} or mainstay[sandbox]",
+            )
+        return min(fit, key=lambda tools: (tools.major, self._only.index(tools.origin)))
+
+    def recovery(self, major: int) -> Toolset:
+        """Give a server of exactly that major version: no other can read its files. Raises `ToolsError`."""
+        fit = [tools for tools in self.all() if tools.has(*RECOVERY) and tools.major == major]
+        if not fit:
+            raise ToolsError(
+                f"there is no server of PostgreSQL {major} on this machine (found: {self._names(RECOVERY)})",
+                hint=f"install postgresql-{major}: the files of a server can be read by the same version only",
+            )
+        return fit[0]
 
     def psql(self) -> Toolset:
         """Give any `psql`, the newest of the preferred origin. Raises `ToolsError`."""

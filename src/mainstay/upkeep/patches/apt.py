@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.core.errors import MainstayError
-from mainstay.upkeep.program import Said, ask, there
+from mainstay.upkeep.program import Said, ask, let_finish, there
 
 QUICK = 120.0
 """Seconds for a question."""
@@ -159,7 +159,7 @@ def _install(updates: Iterable[Update]) -> list[str]:
 
 async def _change(*argv: str) -> None:
     """Change packages, and let it come to its end whatever becomes of us."""
-    said = await ask(*argv, within=2 * FETCH + LOCK, env=QUIET, finish=True)
+    said = await let_finish(*argv, within=2 * FETCH + LOCK, env=QUIET)
     if said.code != 0:
         raise MainstayError(f"{argv[0]} failed: {_complaint(said)}", hint="try it by hand: apt-get upgrade")
 

@@ -34,6 +34,8 @@ WORDS = {
     "cancelled": ("Cancelled", "unknown", "close"),
 }
 """A run's state as word, tone and icon."""
+WEAKNESSES = "weaknesses"
+"""In the outcome of a run that looks for security holes: what it found, one by one."""
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -146,6 +148,7 @@ async def job(request: Request) -> Response:
             "more": found[PER_PAGE - 1]["id"] if len(found) > PER_PAGE else None,
             "coming": coming(plan, now),
             "durations": bars(recent),
+            "holes": holes(found),
         }
 
     if planned is None and not await site.store.read(lambda tx: views.runs(tx, job=name, limit=1)):
@@ -186,6 +189,7 @@ async def run(request: Request) -> Response:
             "steps": steps(row, done),
             "log": views.log_tail(tx, identifier),
             "facts": figures(row),
+            "holes": holes([row]),
             "progress": json.loads(row["progress"]) if row["progress"] else None,
         }
 
@@ -225,10 +229,20 @@ def figures(run: Row) -> list[tuple[str, str]]:
     """What the run's outcome says, as name and value."""
     outcome = json.loads(run["outcome"] or "{}")
     plain = outcome.items() if isinstance(outcome, dict) else []
+    plain = [(name, value) for name, value in plain if name != WEAKNESSES]
     return [
         (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in plain
     ]
+
+
+def holes(runs: Sequence[Row]) -> dict[str, Any] | None:
+    """What the newest run that was done found weak about the machine; None for runs that look for nothing."""
+    done = next((run for run in runs if run["state"] == "done"), None)
+    outcome = json.loads(done["outcome"] or "{}") if done else {}
+    if done is None or not isinstance(outcome, dict) or not isinstance(outcome.get(WEAKNESSES), list):
+        return None
+    return {"at": done["finished_at"], "found": outcome[WEAKNESSES]}
 
 
 async def run_now(request: Request, form: Form) -> Response:

@@ -1,0 +1,77 @@
+"""The streams of the databases whose log is kept, put together: one per database, on one node at a time."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mainstay.backup.physical.alarms import GAP, STREAM, Alarm, Alarms, key_of
+from mainstay.backup.physical.jobs import BaseBackup, ProveLog
+from mainstay.backup.physical.settings import WalSettings
+from mainstay.backup.physical.stream import Stream
+from mainstay.backup.ports import BackupPorts
+from mainstay.core.errors import MainstayError
+from mainstay.core.incident import Severity
+from mainstay.core.job import Job
+from mainstay.core.run import Run, RunState
+from mainstay.engine.lease import Lease
+from mainstay.engine.runner import RunHook
+from mainstay.incidents.desk import Desk
+from mainstay.store.base import Tx
+
+if TYPE_CHECKING:
+    from mainstay.app.compose import App
+
+CRITICAL = BaseBackup | ProveLog
+"""The jobs whose failure wakes people."""
+
+
+def jobs_of(name: str, wal: WalSettings) -> Mapping[str, Job]:
+    """Make the jobs of a database whose log is kept."""
+    return {
+        f"base_backup:{name}": BaseBackup(
+            database=name, at=wal.base, timezone=wal.timezone, timeout=wal.timeout
+        ),
+        f"prove_log:{name}": ProveLog(
+            database=name, at=wal.prove, timezone=wal.timezone, timeout=wal.timeout
+        ),
+    }
+
+
+def healed(desk: Desk) -> RunHook:
+    """A base backup with its log in the storage ends the incident of a gap before it."""
+
+    def ended(tx: Tx, run: Run) -> None:
+        kind, _, database = run.job.partition(":")
+        if kind == "base_backup" and run.state is RunState.DONE:
+            desk.clear_condition(tx, key_of(GAP, database), "there is a base backup behind the gap")
+
+    return ended
+
+
+async def keep_logs(app: "App") -> None:
+    """Keep the log of every database that wants it, for ever."""
+    async with asyncio.TaskGroup() as tasks:
+        for name, database in app.config.databases.items():
+            if database.wal is not None:
+                tasks.create_task(_keep(app, name))
+
+
+async def _keep(app: "App", name: str) -> None:
+    alarms = Alarms(app.store, app.clock, app.desk, name)
+    try:
+        stream = Stream(app.port(BackupPorts), alarms, name, app.config.state_dir / "wal" / name)
+    except MainstayError as fault:
+        await alarms.say(_unusable(name, fault))
+        return
+    async with Lease(app.store, app.clock, app.node, f"wal:{name}") as lease:
+        await lease.keep(stream.serve)
+
+
+def _unusable(name: str, fault: MainstayError) -> Alarm:
+    return Alarm(
+        STREAM,
+        Severity.CRITICAL,
+        f"The log of {name} is not received",
+        str(fault),
+        "mend the file, then mainstay up reads it at SIGHUP",
+    )

@@ -1,0 +1,204 @@
+"""Which base backup a restore begins at, and which log it needs, found out from the storage alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mainstay.backup.physical.archive import Archive, Contents, Kept
+from mainstay.backup.physical.layout import Fork, Segment, log_home
+from mainstay.backup.physical.record import Base, bases_of, lineage
+from mainstay.backup.physical.target import Kind, Target
+from mainstay.core.errors import MainstayError
+from mainstay.core.units import format_size
+from mainstay.ports.objects.base import Storage
+
+CLOCKS = 300.0
+"""Seconds by which the clocks of two machines may differ."""
+
+
+class NoWay(MainstayError):
+    """What lies in the storage does not lead to the moment that was asked for."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to a moment: base backups in order, then these segments, on this timeline.
+
+    `hole` is the first segment that is missing before the end of the log, if one is.
+    """
+
+    target: Target
+    chain: list[Base]
+    timeline: int
+    segments: list[Segment]
+    archive: Archive
+    contents: Contents
+    hole: str | None = None
+
+    @property
+    def base(self) -> Base:
+        """The backup at which replay begins."""
+        return self.chain[-1]
+
+    @property
+    def log_bytes(self) -> int:
+        """What the log takes in the storage."""
+        return sum(kept.bytes for kept in self._kept())
+
+    @property
+    def base_bytes(self) -> int:
+        """What the base backups take in the storage."""
+        return sum(base.bytes for base in self.chain)
+
+    def _kept(self) -> Iterable[Kept]:
+        for segment in self.segments:
+            yield from self.contents.whole.get(segment.name) or self.contents.parts.get(segment.name, [])
+
+    def explain(self) -> list[str]:
+        """Say it in lines."""
+        base = self.base
+        kind = f"incremental, with {len(self.chain) - 1} before it" if base.parent else "full"
+        lines = [
+            f"base backup {base.id} ({kind}, PostgreSQL {base.version}), {format_size(self.base_bytes)} to fetch"
+        ]
+        log = f"{len(self.segments)} segments of log, {format_size(self.log_bytes)} to fetch"
+        lines += [f"{log}, on timeline {self.timeline}", f"{format_size(base.raw_bytes)} unpacked"]
+        if self.hole:
+            lines.append(
+                f"segment {self.hole} is missing: moments after it cannot be reached from this base backup"
+            )
+        return lines
+
+
+async def survey(storage: Storage, database: str) -> tuple[list[Base], dict[str, Contents]]:
+    """Give the base backups of a database, and the log of each server that they are of. Raises `StorageError`."""
+    bases, _ = await bases_of(storage, database)
+    systems = dict.fromkeys(base.system for base in bases)
+    logs = {system: await Archive(storage, log_home(database, system)).contents() for system in systems}
+    return bases, logs
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What can be restored: base backups in order, the name of the newest segment, the segments that are missing."""
+
+    bases: list[Base]
+    newest: str | None
+    holes: list[str]
+    timeline: int
+
+    def document(self) -> dict[str, Any]:
+        """Give it as JSON-able facts."""
+        facts = ("id", "taken_at", "parent", "bytes", "raw_bytes", "timeline", "version")
+        bases = [{name: getattr(base, name) for name in facts} for base in self.bases]
+        return {"bases": bases, "newest": self.newest, "missing": self.holes, "timeline": self.timeline}
+
+
+async def moments(storage: Storage, database: str) -> Moments:
+    """Find out which moments can be restored. Raises `StorageError`, `Damaged`."""
+    bases, logs = await survey(storage, database)
+    if not bases:
+        return Moments([], None, [], 1)
+    system = bases[-1].system
+    own, contents = [base for base in bases if base.system == system], logs[system]
+    line = newest_timeline(own, contents)
+    forks = await Archive(storage, log_home(database, system)).forks(contents, line)
+    ways = [follow(base, contents, line, forks) for base in own if _on(base, line, forks)]
+    holes = dict.fromkeys(hole for _, hole in ways if hole)
+    newest = max((way[-1].name for way, _ in ways if way), default=None)
+    return Moments(own, newest, list(holes), line)
+
+
+async def route(storage: Storage, database: str, target: Target, timeline: int | None = None) -> Route:
+    """Find the way to a moment. Raises `NoWay`, `ManifestError`, `StorageError`."""
+    bases, logs = await survey(storage, database)
+    if not bases:
+        raise NoWay(
+            f"there is no base backup of {database} in {storage.target()}",
+            hint=f"mainstay run base_backup:{database} takes one",
+        )
+    system = bases[-1].system
+    archive = Archive(storage, log_home(database, system))
+    contents = logs[system]
+    own = [base for base in bases if base.system == system]
+    line = timeline or newest_timeline(own, contents)
+    forks = await archive.forks(contents, line)
+    fit = [base for base in own if _on(base, line, forks) and _before(base, target)]
+    if not fit:
+        first = min(own, key=lambda base: base.taken_at)
+        raise NoWay(
+            f"no base backup of {database} is old enough for {target}",
+            hint=f"the first moment is {Target(Kind.TIME, at=first.taken_at)}",
+        )
+    known = {each.id: each for each in own}
+    missing = ""
+    for base in reversed(fit):
+        later = [each.start for each in own if each.start > base.start and _after(each, target)]
+        segments, hole = follow(base, contents, line, forks, min(later, default=None))
+        if segments and segments[-1].number >= base.last.number:
+            if hole is not None and target.kind is Kind.LATEST:
+                hint = "say --to with a moment before it, or take a new base backup"
+                raise NoWay(f"the log has a hole at {hole}", hint=hint)
+            return Route(target, lineage(base, known), line, segments, archive, contents, hole)
+        missing = missing or hole or base.last.name
+    raise NoWay(f"the log of the base backups is not in {storage.target()}: {missing} is missing")
+
+
+def newest_timeline(bases: Iterable[Base], contents: Contents) -> int:
+    """Give the newest timeline that anything is known of."""
+    names = [*contents.whole, *contents.parts]
+    return max(
+        [base.timeline for base in bases] + [int(name[:8], 16) for name in names] + [*contents.histories]
+    )
+
+
+def _on(base: Base, timeline: int, forks: list[Fork]) -> bool:
+    """Whether a base backup is on the way of a timeline."""
+    if base.timeline == timeline:
+        return True
+    return any(fork.timeline == base.timeline and base.stop <= fork.at for fork in forks)
+
+
+def _before(base: Base, target: Target) -> bool:
+    if target.kind is Kind.TIME:
+        return base.taken_at <= target.at
+    if target.kind is Kind.LSN:
+        return base.stop <= target.lsn
+    return True
+
+
+def _after(base: Base, target: Target) -> bool:
+    """Whether a base backup surely begins behind a moment; the clocks of two machines may differ."""
+    if target.kind is Kind.TIME:
+        return base.begun_at > target.at + CLOCKS
+    return target.kind is Kind.LSN and base.start >= target.lsn
+
+
+def follow(
+    base: Base, contents: Contents, timeline: int, forks: list[Fork], until: int | None = None
+) -> tuple[list[Segment], str | None]:
+    """Give the segments from a base backup on, and the name of the first that is missing before the end of the log.
+
+    `until` is a position behind which none is needed. Where two timelines have a segment, both are given.
+    """
+    size = base.segment_size
+    lines = [*(fork for fork in forks), Fork(timeline, 1 << 64)]
+    there = {
+        Segment.named(name, size)
+        for name in {*contents.whole, *contents.parts}
+        if int(name[:8], 16) in {line.timeline for line in lines}
+    }
+    ends = {line.timeline: line.at for line in lines}
+    there = {each for each in there if each.start <= ends[each.timeline]}
+    last = max((each.number for each in there), default=-1)
+    if until is not None:
+        last = min(last, until // size)
+    found: list[Segment] = []
+    for number in range(base.first.number, last + 1):
+        some = sorted(each for each in there if each.number == number) if len(lines) > 1 else (
+            [Segment(timeline, number, size)] if Segment(timeline, number, size) in there else []
+        )  # fmt: skip
+        if not some:
+            return found, Segment(timeline, number, size).name
+        found += some
+    return found, None if found else base.first.name

@@ -1,0 +1,159 @@
+"""Replaying the log up to a moment, in a data directory that holds a base backup."""
+
+import asyncio
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+from mainstay.backup.fetch import Damaged
+from mainstay.backup.look import Narrator
+from mainstay.backup.physical.cluster import Cluster
+from mainstay.backup.physical.layout import Segment
+from mainstay.backup.physical.plan import NoWay, Route
+from mainstay.backup.physical.target import Kind
+from mainstay.backup.physical.unpack import WORK, Progress
+from mainstay.core.crash import point
+from mainstay.ports.postgres.dsn import PostgresError
+
+ABREAST = 4
+RESTORED = re.compile('restored log file "([0-9A-F]{24})"')
+OURS = re.compile(r"^\s*synchronous_standby_names\s*=.*mainstay_", re.IGNORECASE)
+SIGNALS = ("recovery.signal", "standby.signal")
+
+
+async def fetch_log(told_to: Narrator, route: Route, cluster: Cluster) -> None:
+    """Lay the segments and the histories beside the data. Raises `Damaged`, `StorageError`."""
+    folder = cluster.data / WORK / "wal"
+    for kept in route.contents.histories.values():
+        _lay(cluster, folder / f"{int(kept.name, 16):08X}.history", await route.archive.read(kept))
+    waiting = [each for each in route.segments if not (folder / each.name).is_file()]
+    done = len(route.segments) - len(waiting)
+    gate = asyncio.Semaphore(ABREAST)
+
+    async def one(segment: Segment) -> None:
+        nonlocal done
+        async with gate:
+            data = await route.archive.segment(route.contents, segment)
+            if data is None or len(data) != segment.size:
+                raise Damaged(f"segment {segment.name} is not whole in {route.archive.storage.target()}")
+            await asyncio.to_thread(_lay, cluster, folder / segment.name, data)
+            done += 1
+            told_to.progress("fetching log", done, len(route.segments), "segments")
+
+    tasks = [asyncio.create_task(one(segment)) for segment in waiting]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    point("restore.fetched")
+
+
+def _lay(cluster: Cluster, file: Path, data: bytes) -> None:
+    new = file.with_name(f"{file.name}.new")
+    new.write_bytes(data)
+    cluster.owner.take(new)
+    new.rename(file)
+
+
+async def recover(
+    told_to: Narrator, route: Route, cluster: Cluster, progress: Progress, extra: dict[str, str]
+) -> None:
+    """Replay up to the moment, promote and shut down. Raises `NoWay` when the log does not reach it."""
+    if progress.recovered:
+        return
+    await fetch_log(told_to, route, cluster)
+    for name in SIGNALS:
+        (cluster.data / name).unlink(missing_ok=True)
+    signal = cluster.data / SIGNALS[0]
+    signal.touch(mode=0o600)
+    cluster.owner.take(signal)
+    await asyncio.to_thread(_unhook, cluster.data)
+    replayed = 0
+    lines: list[str] = []
+
+    def heard(line: str) -> None:
+        nonlocal replayed
+        lines.append(line)
+        told_to.log(line)
+        if RESTORED.search(line):
+            replayed += 1
+            told_to.progress("replaying", replayed, len(route.segments), "segments")
+
+    settings = {**_settings(route, cluster), **extra}
+    try:
+        async with cluster.running(settings, heard):
+            point("restore.recovered")
+    except PostgresError as fault:
+        said = "\n".join(lines)
+        if (
+            "before configured recovery target was reached" in said
+            or "is before consistent recovery point" in said
+        ):
+            raise NoWay(
+                f"the log does not reach {route.target}",
+                hint="say --to latest for all that there is"
+                + (f"; {route.hole} is missing" if route.hole else ""),
+            ) from fault
+        raise
+    progress.recovered = True
+    progress.keep()
+
+
+def _settings(route: Route, cluster: Cluster) -> dict[str, str]:
+    wal = shlex.quote(str(cluster.data / WORK / "wal")).replace("%", "%%")
+    found = {
+        "restore_command": f'cp {wal}/"%f" "%p"',
+        "recovery_target_timeline": str(route.timeline) if route.timeline > 1 else "latest",
+        **route.target.settings(),
+    }
+    if route.target.kind is not Kind.LATEST:
+        found["recovery_target_action"] = "promote"
+    return found
+
+
+def _unhook(data: Path) -> None:
+    """Take out what ties the copy to the original's receiver: its commits would wait for ever."""
+    file = data / "postgresql.auto.conf"
+    if file.is_file():
+        lines = file.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not OURS.match(line)]
+        if kept != lines:
+            file.write_text("".join(kept))
+
+
+def finish(route: Route, cluster: Cluster) -> None:
+    """Make the directory one that anybody can start: nothing of the restore is left in it."""
+    for name, text in (
+        ("postgresql.conf", _configuration(route)),
+        ("pg_hba.conf", HBA),
+        ("pg_ident.conf", ""),
+    ):
+        file = cluster.data / name
+        if not file.exists():
+            file.write_text(text)
+            file.chmod(0o600)
+            cluster.owner.take(file)
+    shutil.rmtree(cluster.data / WORK)
+
+
+HBA = """# Written by mainstay: the original's lay elsewhere. Let in only who should be.
+local all all peer
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+"""
+ELSEWHERE = re.compile(
+    "_file$|^data_directory$|^unix_socket|^include|^synchronous_standby_names$|_directory$|^ssl|^cluster_name$|^port$"
+    "|^listen_addresses$"
+)
+
+
+def _configuration(route: Route) -> str:
+    lines = ["# Written by mainstay from what the original said; its own postgresql.conf lay elsewhere."]
+    for name, value in sorted(route.base.settings.items()):
+        comment = "# " if ELSEWHERE.search(name) else ""
+        escaped = value.replace("'", "''")
+        lines.append(f"{comment}{name} = '{escaped}'")
+    return "\n".join(lines) + "\n"

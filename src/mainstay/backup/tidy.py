@@ -1,0 +1,101 @@
+"""What is done in a storage before and after a backup: may we keep house there, what was left behind, what may go."""
+
+import asyncio
+from typing import Any
+
+from mainstay.backup.catalog import (
+    adopt,
+    delete,
+    finish_deletions,
+    retention,
+    returned,
+    sweep_orphans,
+    vanished,
+)
+from mainstay.backup.owner import admit, settle
+from mainstay.backup.ports import BackupPorts
+from mainstay.core.errors import MainstayError
+from mainstay.core.job import JobFailed, RunContext
+from mainstay.core.units import format_size
+from mainstay.ports.objects.base import Denied
+from mainstay.ports.postgres.sandbox import end_leftovers
+
+
+async def check(run: RunContext, ports: BackupPorts, database: str) -> dict[str, Any]:
+    """Sweep what a killed process left; find out which storages take an object before anything is dumped.
+
+    Gives the `ready` ones, by how many seconds their clocks are ahead of ours (`offsets`), and the `faults` of the
+    others.
+    Raises `MainstayError` when none is ready.
+    """
+    await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
+    offsets: dict[str, float | None] = {}
+    faults: dict[str, MainstayError] = {}
+    for name in ports.backup(database).storages:
+        try:
+            offsets[name] = await prepare(run, ports, database, name)
+        except MainstayError as fault:
+            run.log(f"{name} is left out: {fault}")
+            faults[name] = fault
+    if not offsets and len(faults) == 1:
+        raise next(iter(faults.values()))
+    if not offsets:
+        raise JobFailed("; ".join(f"{name}: {fault.what}" for name, fault in faults.items()))
+    return {
+        "ready": list(offsets),
+        "offsets": offsets,
+        "faults": {name: fault.what for name, fault in faults.items()},
+    }
+
+
+async def prepare(run: RunContext, ports: BackupPorts, database: str, name: str) -> float | None:
+    """Make sure that a storage is ours and takes objects; give by how many seconds its clock is ahead of ours.
+
+    None when it has none of its own. Raises `MainstayError`.
+    """
+    storage = ports.storage(name)
+    await admit(ports, name)
+    powers = await storage.check()  # before the sweep: it says best what is wrong with a storage
+    await settle(ports, name)
+    swept = await storage.sweep(ports.clock.now()) + await sweep_orphans(ports, database, name, run.id)
+    told = [f"{name} ({storage.target()}) takes objects"]
+    told += [f"{swept} leftovers swept"] if swept else []
+    told += [] if powers.delete else ["nothing may be deleted there"]
+    run.log(", ".join(told))
+    return None if powers.now is None else powers.now - ports.clock.now()
+
+
+async def retain(
+    run: RunContext, ports: BackupPorts, database: str, name: str, offset: float | None = None
+) -> int:
+    """Delete from a storage what the rules let go; give how many. Raises `StorageError`.
+
+    What the storage does not let us delete stays, and is said. `offset` is by how much its clock is ahead of ours.
+    """
+    await finish_deletions(ports, database, name)
+    for lost in await vanished(ports, database, name):
+        run.log(f"MISSING {lost.id}: somebody deleted it from {name}")
+    for back in await returned(ports, database, name):
+        run.log(f"{back.id} is in {name} again")
+    for found in await adopt(ports, database, name):
+        run.log(f"found {found.id} in {name}, which the journal did not know")
+    plan, present = await retention(ports, database, name, offset)
+    if plan.refused:
+        run.log(f"nothing is deleted from {name}: {plan.refused}")
+    gone = 0
+    for each in plan.delete:
+        try:
+            await delete(ports, present[each])
+        except Denied as fault:
+            run.log(
+                f"{len(plan.delete) - gone} backups could go from {name}, which does not let us delete: {fault}"
+            )
+            break
+        run.log(f"deleted {each} from {name}")
+        gone += 1
+    if plan.over:
+        space = format_size(ports.backup(database).keep.space or 0)
+        run.log(
+            f"{name} holds {format_size(plan.over)} more than the {space} allowed; what is left must stay"
+        )
+    return gone

@@ -1,0 +1,71 @@
+"""A moment is proven when its marker rows are exactly right, and not otherwise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mainstay.backup.physical.jobs import ProveLog
+from mainstay.backup.physical.prove import choose, compare
+from mainstay.backup.physical.server import mark
+from mainstay.backup.physical.target import LATEST, Kind, Target
+from mainstay.core.job import JobFailed
+from mainstay.ports.postgres.dsn import Dsn
+from tests.backup.house import Run
+from tests.backup.physical.house import PhysicalHouse, physical_house
+from tests.helpers import aeventually
+from tests.servers.postgres import PostgresServer
+
+
+def test_a_moment_lies_between_two_marker_rows() -> None:
+    rows = [(1, 100.0), (2, 160.0), (3, 160.1), (4, 220.0)]
+    found = {choose(rows, 120.0, random.Random(seed)).at for seed in range(20)}
+    assert found == {(160.1 + 220.0) / 2}
+    assert choose(rows[:1], 0, random.Random(1)) == LATEST
+
+
+def test_differences_are_seen() -> None:
+    live = [(5, 100.0), (6, 160.0), (7, 220.0)]
+    moment = Target(Kind.TIME, at=190.0)
+    assert compare(live, [(3, 1.0), (5, 100.0), (6, 160.0)], moment) == []
+    assert compare(live, [(5, 100.0)], moment) == ["1 marker rows are missing, the first is 6"]
+    assert compare(live, [*live], moment) == ["1 marker rows are from after the moment, the first is 7"]
+    assert compare(live, [(5, 100.0), (6, 161.0)], moment) == ["1 marker rows are changed"]
+
+
+def last_marker_is_old(house: PhysicalHouse) -> bool:
+    return house.server.execute("SELECT clock_timestamp() - max(at) > '0.3 s' FROM mainstay.marker") == [
+        (True,)
+    ]
+
+
+async def prepared(house: PhysicalHouse) -> None:
+    """A base backup, and three marker rows behind it."""
+    async with house.streaming() as stream:
+        await house.base_backup()
+        for _ in range(3):
+            await mark(Dsn.parse(house.server.dsn()))
+            await aeventually(lambda: last_marker_is_old(house))
+        house.server.execute("SELECT pg_switch_wal()")
+        await house.shipped(stream)
+
+
+async def test_a_moment_is_restored_and_compared(
+    tmp_path: Path, primaries: Callable[[], PostgresServer]
+) -> None:
+    async with physical_house(tmp_path, primaries()) as house:
+        await prepared(house)
+        run = Run(house.ports, "prove_log:shop")
+        done = await ProveLog(database="shop").run(run)
+        assert done.data["proven"]
+        assert done.data["markers"] in (1, 2)
+        assert done.data["restore_seconds"] > 0
+        assert "marker rows are exactly right" in done.summary
+        # The same with a marker row that somebody took away from the past: it is no proof any more.
+        house.server.execute("UPDATE mainstay.marker SET at = at + interval '1 ms' WHERE id = 1")
+        with pytest.raises(JobFailed, match="cannot be restored as it was at"):
+            await ProveLog(database="shop").run(Run(house.ports, "prove_log:shop"))
+        assert list(house.ports.scratch.root.glob("mainstay-*")) == []

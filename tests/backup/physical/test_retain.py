@@ -1,0 +1,106 @@
+"""Which base backups stay: every moment within the time that is kept, and what was proven last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mainstay.backup.manifest import Piece
+from mainstay.backup.physical.archive import Archive
+from mainstay.backup.physical.layout import Segment
+from mainstay.backup.physical.record import Base, bases_of, lineage, save
+from mainstay.backup.physical.retain import DAY, plan, unneeded
+from mainstay.ports.objects.base import chunked
+from mainstay.ports.objects.directory import Directory
+
+NOW = 1_790_000_000.0
+SIZE = 16 << 20
+KEEP = 14 * DAY
+NOTHING = Piece(path="x", bytes=0, sha256="", raw_bytes=0, raw_sha256="")
+
+
+def base(days: float, parent: Base | None = None, system: str = "7") -> Base:
+    """A base backup of so many days ago, at a segment of its own."""
+    first = int(1000 - days * 10)
+    return Base(
+        id=f"base-{days:g}", database="shop", system=system, name="shop", path=f"_physical/shop/base/base-{days:g}",
+        parent=parent.id if parent else None, depth=parent.depth + 1 if parent else 0, version="15.1", major=15,
+        superuser="postgres", segment_size=SIZE, timeline=1, start=first * SIZE + 40, stop=first * SIZE + 400,
+        begun_at=NOW - days * DAY - 60, taken_at=NOW - days * DAY, seconds=60, parts=[], manifest=NOTHING,
+        program="pg_basebackup", mainstay="0",
+    )  # fmt: skip
+
+
+def test_every_moment_of_the_time_that_is_kept_stays() -> None:
+    bases = [base(days) for days in range(1, 31)]
+    made = plan(bases, {"base-1"}, NOW, KEEP)
+    assert made.refused is None
+    assert set(made.keep) == {f"base-{days}" for days in range(1, 15)}
+    assert "base-14" in made.keep  # moments just after it are within the time
+
+
+def test_the_last_proven_never_goes() -> None:
+    bases = [base(days) for days in range(1, 31)]
+    made = plan(bases, {"base-25", "base-29"}, NOW, KEEP)
+    assert set(made.delete) == {f"base-{days}" for days in range(26, 31)}
+
+
+def test_nothing_goes_while_nothing_is_proven() -> None:
+    made = plan([base(1), base(100)], set(), NOW, KEEP)
+    assert (made.delete, made.refused) == ((), "no base backup is proven")
+
+
+def test_nothing_goes_when_the_clock_looks_wrong() -> None:
+    bases = [base(1), base(100)]
+    ahead = plan(bases, {"base-1"}, NOW + 365 * DAY, KEEP)
+    behind = plan(bases, {"base-1"}, NOW - 30 * DAY, KEEP)
+    assert ahead.delete == behind.delete == ()
+    assert "clock" in (ahead.refused or "")
+    assert "clock" in (behind.refused or "")
+
+
+def test_what_an_incremental_one_needs_stays() -> None:
+    full = base(20)
+    middle = base(16, full)
+    late = base(10, middle)
+    made = plan([full, middle, late, base(30)], {"base-10"}, NOW, KEEP)
+    assert set(made.delete) == {"base-30"}
+    assert [each.id for each in lineage(late, {each.id: each for each in (full, middle, late)})] == [
+        "base-20", "base-16", "base-10",
+    ]  # fmt: skip
+
+
+async def test_the_log_goes_with_the_base_backups_that_need_it(tmp_path: Path) -> None:
+    storage = Directory(path=tmp_path)
+    archive = Archive(storage, "_physical/shop/7")
+    proven, old, new = base(30), base(13), base(1)
+    for number in (
+        proven.first.number,
+        proven.first.number + 1,
+        850,
+        old.first.number,
+        900,
+        new.first.number,
+    ):
+        await archive.put_whole(Segment(1, number, SIZE).name, b"log")
+    await archive.put_part(Segment(1, 900, SIZE).name, 0, b"lo")
+    await archive.put_part(Segment(1, 991, SIZE).name, 0, b"lo")
+    contents = await archive.contents()
+    made = plan([proven, old, new], {proven.id}, NOW, 10 * DAY)
+    assert made.delete == ()
+    gone = unneeded(contents, made.keep, [proven, old, new], SIZE)
+    names = [(each.split("/")[-1][:24] if "/wal/" in each else each.split("/")[-2]) for each in gone]
+    wanted = [Segment(1, number, SIZE).name for number in (proven.first.number + 1, 850, 900)]
+    assert sorted(names) == sorted(wanted)
+
+
+async def test_a_damaged_record_is_no_base_backup(tmp_path: Path) -> None:
+    storage = Directory(path=tmp_path)
+    await save(storage, base(1))
+    await save(storage, base(2))
+    file = tmp_path / "_physical/shop/base/base-2/base.json"
+    await storage.put(
+        "_physical/shop/base/base-2/base.json", chunked(file.read_bytes().replace(b"15.1", b"15.2"))
+    )
+    found, broken = await bases_of(storage, "shop")
+    assert [each.id for each in found] == ["base-1"]
+    assert broken == ["_physical/shop/base/base-2"]
