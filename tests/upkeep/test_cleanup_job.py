@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from pathlib import Path
 
 import pytest
 
-from mainstay.core.run import RunState
+from mainstay.app import open_app
+from mainstay.config import load
+from mainstay.core.run import Run, RunState
 from mainstay.core.units import format_size
-from mainstay.ports.clock import FakeClock
+from mainstay.ports.clock import FakeClock, SystemClock
+from mainstay.store import runs, views
 from mainstay.store.base import Store
 from mainstay.upkeep.cleanup.job import CleanupTempFiles
 from mainstay.upkeep.ports import UpkeepPorts
-from tests.helpers import mainstay
+from tests.helpers import aeventually, mainstay
 from tests.upkeep.broom import left, plant
 from tests.upkeep.house import House, job_of
 
@@ -137,3 +141,32 @@ def test_the_command_says_what_would_go(tmp_path: Path) -> None:
     done = mainstay("run", "cleanup_temp_files", "--arg", "now=true", cwd=tmp_path)
     assert f"{size} came free: 1 file " in done.stdout
     assert left(tmp_path / "temp") == {"young"}
+
+
+async def test_a_killed_run_goes_on_and_repeats_no_rule(tmp_path: Path) -> None:
+    """Two rules; the process dies when the first one is done and kept. The next process does the second alone."""
+    for name in ("one", "two"):
+        plant(tmp_path / name, "old")
+    rules = "[{path: one, older_than: 0s}, {path: two, older_than: 0s}]"
+    (tmp_path / "mainstay.yaml").write_text(
+        f"name: example\nstate_dir: state\njobs: {{cleanup_temp_files: {{rehearse: false, paths: {rules}}}}}\n"
+    )
+    crash = {"MAINSTAY_CRASH_AT": "engine.step_kept@2"}
+    assert mainstay("run", "cleanup_temp_files", cwd=tmp_path, env=crash).returncode == -9
+    assert (left(tmp_path / "one"), left(tmp_path / "two")) == (set(), {"old"})
+    plant(tmp_path / "one", "new")
+    config = load(tmp_path / "mainstay.yaml")
+    async with open_app(config, SystemClock(), role="agent") as app:
+        serving = asyncio.create_task(app.runner.serve())
+
+        async def ended() -> Run | None:
+            [run] = await app.store.read(lambda tx: views.runs(tx, job="cleanup_temp_files"))
+            found = await app.store.read(lambda tx: runs.require(tx, run["id"]))
+            return found if found.state.ended else None
+
+        done = await aeventually(ended, 30)
+        await app.runner.stop()
+        await asyncio.wait([serving])
+    assert isinstance(done, Run)
+    assert (done.state, done.outcome["files"]) == (RunState.DONE, 2)
+    assert (left(tmp_path / "one"), left(tmp_path / "two")) == ({"new"}, set())

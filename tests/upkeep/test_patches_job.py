@@ -129,6 +129,16 @@ async def test_outside_of_its_window_it_waits_without_alarm(
 
 
 @needs_root
+async def test_packages_that_are_left_to_people_are_told_of(house: House, world: World) -> None:
+    world.apt("apt-mark", "unhold", "kept")
+    done = await house.run(patches(apply="security", leave=["we*"]), ports=ports(house, world))
+    assert done.outcome["applied"] == ["kept 1.1"]
+    assert found(done, "package") == {"web": "warning"}
+    assert "web: 1.0 is installed, 1.1 mends it; it is left to people" in "".join(await house.lines(done))
+    assert world.version("web") == "1.0"
+
+
+@needs_root
 async def test_old_lists_make_it_unknown_and_never_clean(house: House, world: World) -> None:
     world.apt("apt-get", "update")
     world.apt("apt-mark", "unhold", "kept")
@@ -190,6 +200,6 @@ async def test_a_rehearsal_says_what_would_be_done(house: House, world: World) -
     world.apt("apt-get", "update")
     look = Foresight(house.clock, {UpkeepPorts: ports(house, world)}, {})
     told = await patches(apply="security").foresee(look)
-    assert told == ["kept 1.0 -> 1.1: is on hold, left alone", "web 1.0 -> 1.1: would be installed"]
-    assert (await patches().foresee(look))[1] == "web 1.0 -> 1.1: waits: apply is never"
+    assert told == ["kept 1.0 -> 1.1: stays, it is on hold", "web 1.0 -> 1.1: would be installed"]
+    assert (await patches().foresee(look))[1] == "web 1.0 -> 1.1: stays, apply is never"
     assert world.version("web") == "1.0"

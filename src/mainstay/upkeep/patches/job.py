@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -56,6 +57,8 @@ class SecurityPatches(Job, type="security_patches"):
     apply: Literal["never", "security"] = "never"
     """`security`: missing security updates are installed, but for packages on hold. Changed configuration files stay
     as they are, and nothing is ever removed. It needs root."""
+    leave: list[str] = Field(default=[], examples=[["postgresql-*", "docker.io"]])
+    """Packages that are never installed here, as shell patterns: they are told of, and a person chooses the hour."""
     window: Hours | None = None
     """When it may install, in local time; at any time when left out."""
     days: list[Day] = []
@@ -103,13 +106,9 @@ class SecurityPatches(Job, type="security_patches"):
         if not apt.has_apt():
             return ["this machine has no apt; it would look at Python, images and versions"]
         waiting = [each for each in await apt.pending() if each.security]
-        may = work.may_apply(look.now())
         for each in waiting:
-            deed = (
-                "is on hold, left alone"
-                if each.held
-                else ("would be installed" if may is None else f"waits: {may}")
-            )
+            obstacle = work.obstacle(each, look.now())
+            deed = "would be installed" if obstacle is None else f"stays, {obstacle}"
             lines.append(f"{each.name} {each.installed} -> {each.candidate}: {deed}")
         return lines or ["no security update is missing, as far as the lists of packages know"]
 
@@ -156,6 +155,14 @@ class Patches:
             return f"outside of the window {self.job.window or ''}{days}".strip()
         return None
 
+    def obstacle(self, update: apt.Update, now: float) -> str | None:
+        """Say why a security update is not installed now; None when it may be."""
+        if update.held:
+            return "it is on hold"
+        if any(fnmatchcase(update.name, pattern) for pattern in self.job.leave):
+            return "it is left to people"
+        return self.may_apply(now)
+
     async def apply(self, now: float) -> dict[str, Any]:
         """Install what is missing, if that is allowed now; a fault is a weakness, so that the rest is looked at."""
         nothing: dict[str, Any] = {"applied": [], "weaknesses": []}
@@ -164,7 +171,9 @@ class Patches:
             self.log(f"nothing is installed: {why}")
             return nothing
         try:
-            missing = [each for each in await apt.pending() if each.security and not each.held]
+            missing = [
+                each for each in await apt.pending() if each.security and self.obstacle(each, now) is None
+            ]
             chosen = await apt.possible(missing)
             for each in missing:
                 self.log(f"{'install' if each in chosen else 'cannot install'} {each.name} {each.candidate}")
@@ -207,18 +216,14 @@ class Patches:
         return _seen(weak, packages=len(found))
 
     def _missing(self, update: apt.Update, now: float) -> Weakness:
+        """Tell of an update that is missing; quietly, while it only waits for its window."""
+        obstacle = self.obstacle(update, now)
         words = f"{update.installed} is installed, {update.candidate} mends it"
-        if update.held:
-            return Weakness(
-                "package",
-                update.name,
-                f"{words}; it is on hold",
-                Level.WARNING,
-                f"apt-mark unhold {update.name}",
-            )
-        waits = self.job.apply == "security" and self.may_apply(now) is not None
+        waits = self.job.apply == "security" and obstacle is not None and obstacle == self.may_apply(now)
+        told = f"; {obstacle}" if obstacle and self.job.apply == "security" else ""
+        fix = f"apt-mark unhold {update.name}" if update.held else f"apt-get install {update.name}"
         level = Level.NOTE if waits else Level.WARNING
-        return Weakness("package", update.name, words, level, f"apt-get install {update.name}")
+        return Weakness("package", update.name, words + told, level, fix)
 
     async def _python(self) -> dict[str, Any]:
         weak: list[Weakness] = []
