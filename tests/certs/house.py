@@ -100,12 +100,15 @@ class House:
         self.ports = dataclasses.replace(self.ports, certificates={made.called: made})
         return made
 
-    def served_by(self, nginx: Callable[[str], NginxServer], **options: Any) -> NginxServer:
-        """Have an nginx serve it, and answer HTTP-01 from a webroot; it starts with an old certificate."""
+    def served_by(
+        self, nginx: Callable[[str], NginxServer], *, old: bool = True, **options: Any
+    ) -> NginxServer:
+        """Have an nginx serve it, and answer HTTP-01 from a webroot; it starts with an `old` one or what is there."""
         webroot = self.place / "webroot"
         webroot.mkdir()
         self.certificate(webroot=webroot, **options)
-        self.old()
+        if old:
+            self.old()
         shelf = self.ports.shelf(NAME).directory
         server = nginx(
             f"server {{ listen 127.0.0.1:{self.acme.http_port}; root {webroot}; }}\n"

@@ -65,7 +65,23 @@ async def test_a_wildcard_is_proven_by_dns(house: House) -> None:
     house.by_dns(names=["acme.test", "*.acme.test"])
     done = await house.renew()
     assert set(house.in_place().leaf.names) == {"acme.test", "*.acme.test"}
-    assert done.data["action"] == "renewed"
+    assert done.data["action"] == "issued"
+
+
+async def test_servers_can_start_before_there_is_one(house: House, nginx: Nginx) -> None:
+    """By webroot no certificate is issued without the server, and without files no server starts."""
+    house.certificate(webroot=house.place / "webroot", served="unchecked")
+    with pytest.raises(JobFailed, match="webroot does not exist"):
+        await house.renew()
+    assert house.in_place().leaf.self_signed
+    row = await house.row()
+    assert (row.serial, row.not_after) == (None, None)
+    house.served_by(nginx, old=False)
+    assert await aeventually(house.serves)
+    done = await house.renew(force=True)
+    assert done.data["action"] == "issued"
+    assert not house.in_place().leaf.self_signed
+    assert await aeventually(house.serves)
 
 
 async def test_it_is_renewed_when_the_authority_says_so(house: House) -> None:
@@ -203,7 +219,7 @@ async def test_after_a_failure_nothing_is_ordered_for_a_while(house: House) -> N
     assert house.acme.orders == 1
     house.acme.refuse = None
     done = await house.renew(force=True)
-    assert done.data["action"] == "renewed"
+    assert done.data["action"] == "issued"
     assert (await house.row()).failures == 0
 
 
@@ -216,7 +232,7 @@ async def test_a_killed_run_takes_what_it_had_ordered(house: House) -> None:
     assert house.acme.orders == 1
     assert found["action"] == "order"
     done = await house.renew(run)
-    assert done.data["action"] == "renewed"
+    assert done.data["action"] == "issued"
     assert house.acme.orders == 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from mainstay.store import certificates
 from mainstay.store.certificates import Certificate
 from tests.cli.conftest import Cli, Company
+from tests.servers.acme import Acme
 from tests.servers.authority import Authority
 
 DAY = 86400.0
@@ -83,6 +84,24 @@ def test_a_name_that_is_none(shop: Company, cli: Cli) -> None:
 def test_none_is_configured(company: Company, cli: Cli) -> None:
     assert cli("certs", "list").out == "no certificate is configured\n"
     assert cli("certs", "renew").code == 2
+
+
+def test_the_doctor_says_whether_an_order_could_begin(company: Company, cli: Cli, acme: Acme) -> None:
+    acme_at = f'server: "{acme.directory}", server_ca: {acme.ca}'
+    company.write(
+        "name: shop\nstate_dir: state\ncertificates:\n"
+        f"  - {{names: [good.test], {acme_at}}}\n"
+        f"  - {{names: [nowhere.test], webroot: nowhere, {acme_at}}}\n"
+        f"  - {{names: [dns.test], dns: gandi, {acme_at}}}\n"
+        '  - {names: [away.test], server: "https://127.0.0.1:9/dir"}\n'
+    )
+    lines = {line["what"]: line for line in cli("doctor", "--json").data["lines"]}
+    good = lines["certificate good.test"]
+    assert (good["state"], good["detail"]) == ("ok", "none yet; its authority answers")
+    assert "nowhere cannot be written" in lines["certificate nowhere.test"]["detail"]
+    assert "plug-in for gandi is not installed" in lines["certificate dns.test"]["detail"]
+    away = lines["certificate away.test"]
+    assert (away["state"], "127.0.0.1:9" in away["detail"]) == ("fail", True)
 
 
 def lineage(place: Path, *names: str, left: timedelta = timedelta(days=60)) -> Path:

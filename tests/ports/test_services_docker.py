@@ -8,6 +8,7 @@ import pytest
 
 from mainstay.core.service import Unit
 from mainstay.ports.services import ServiceControl, ServiceError, ServiceState, Standing, control_for
+from mainstay.ports.services.docker import DockerControl
 from tests.helpers import aeventually
 from tests.servers.docker import IMAGE, DockerServer
 
@@ -46,6 +47,19 @@ async def test_a_container_that_runs_is_restarted(dockerd: DockerServer) -> None
     assert first.since is not None
     assert second.since > first.since
     assert not await container.ensure_running()
+
+
+async def test_a_container_reads_its_files_anew(dockerd: DockerServer) -> None:
+    script = "trap 'echo read anew' HUP; echo ready; while true; do sleep 0.1; done"
+    name = dockerd.run("sh", "-c", script, options=AT_ONCE)
+    container = control("docker", name)
+    assert isinstance(container, DockerControl)
+    await aeventually(lambda: "ready" in dockerd.docker("logs", name), 30)
+    await container.reload()
+    await aeventually(lambda: "read anew" in dockerd.docker("logs", name), 30)
+    dockerd.docker("kill", name)
+    with pytest.raises(ServiceError, match="not running"):
+        await container.reload()
 
 
 async def test_a_container_that_was_killed_is_not_held_and_comes_back(dockerd: DockerServer) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mainstay.core.service import Unit
 from mainstay.ports.clock import SystemClock
 from mainstay.ports.services import ServiceControl, ServiceError, Standing, control_for
+from mainstay.ports.services.systemd import SystemdControl
 
 SCRIPT = """#!/bin/sh
 echo "$*" >> "{here}/calls"
@@ -122,6 +123,14 @@ async def test_a_restart_comes_after_the_failures_are_forgotten(
         ["start", "odoo.service"],
         ["stop", "odoo.service"],
     ]
+
+
+async def test_a_unit_reads_its_files_anew(systemctl: Callable[..., ServiceControl], tmp_path: Path) -> None:
+    control = systemctl(reload="echo 'Job type reload is not applicable for unit odoo.service.' >&2; exit 3")
+    assert isinstance(control, SystemdControl)
+    with pytest.raises(ServiceError, match=r"reload odoo\.service: Job type reload is not applicable"):
+        await control.reload()
+    assert calls(tmp_path) == ["--no-ask-password --no-pager reload odoo.service"]
 
 
 async def test_a_unit_that_is_not_loaded_has_no_failures_to_forget(

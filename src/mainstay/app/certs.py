@@ -30,6 +30,8 @@ from mainstay.web.plan import CertificatePlan
 PREFIX = "renew:"
 HOME = "certs"
 """Where certificates lie in `state_dir`, each in a directory of its own."""
+TOLD = {"issued": "was issued", "renewed": "was renewed", "installed": "was put in place"}
+"""What a run may have done that people are told of, and how."""
 URGENT = 1 / 6
 """The part of a certificate's life below which a failed renewal wakes people."""
 
@@ -102,7 +104,7 @@ def hook(desk: Desk) -> RunHook:
         if not run.job.startswith(PREFIX):
             return
         name = run.job.removeprefix(PREFIX)
-        if run.state is RunState.DONE and run.outcome.get("action") in ("renewed", "installed"):
+        if run.state is RunState.DONE and run.outcome.get("action") in TOLD:
             _tell(desk, tx, run)
         elif run.state is RunState.FAILED and _urgent(tx, name, desk.clock.now()):
             desk.raise_condition(
@@ -123,7 +125,7 @@ def _tell(desk: Desk, tx: Tx, run: Run) -> None:
     """Owe good news to the channels that hear of everything; it is no incident, and nobody is woken."""
     now = desk.clock.now()
     name = run.job.removeprefix(PREFIX)
-    verb = "was renewed" if run.outcome["action"] == "renewed" else "was put in place"
+    verb = TOLD[run.outcome["action"]]
     for channel in desk.routing.channels:
         if channel.when != "always":
             continue

@@ -57,6 +57,10 @@ class Authority:
         why = found.get("explanationURL")
         return Advice(Window(start, end, why[:300] if isinstance(why, str) else ""), again)
 
+    async def reach(self, server: str, ca: Path | None) -> None:
+        """See whether an authority answers. Raises `NoWord`."""
+        await self._json(server, ca)
+
     async def revoked(self, pair: Pair) -> str | None:
         """Say why a certificate counts no more; None when it does. Raises `NoWord` when nobody says.
 

@@ -67,10 +67,10 @@ class Certbot:
 
     async def order(self, settings: CertificateSettings, log: Callable[[str], None]) -> Pair:
         """Get a new certificate, whatever there is already. Raises `OrderFailed`."""
-        program = _program(settings)
+        argv_start = program(settings)
         async with self._alone():
             with self._private(settings) as private:
-                argv = [*program, *self._arguments(settings, private)]
+                argv = [*argv_start, *self._arguments(settings, private)]
                 bundle = {"REQUESTS_CA_BUNDLE": str(settings.server_ca)} if settings.server_ca else {}
                 code, text = await hear(argv, within=WITHIN, env=bundle)
         for line in _told(text):
@@ -141,7 +141,7 @@ class Certbot:
             os.close(lock)
 
 
-def _program(settings: CertificateSettings) -> Sequence[str]:
+def program(settings: CertificateSettings) -> Sequence[str]:
     """Give the certbot that can do it: the one that was named, ours, or the system's."""
     if settings.certbot is not None:
         return [str(settings.certbot)]

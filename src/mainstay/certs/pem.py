@@ -26,6 +26,8 @@ class Leaf:
     not_after: float
     ari: str | None = None
     """Its identifier for ARI, as RFC 9773 makes it; None when the certificate does not name its issuer's key."""
+    self_signed: bool = False
+    """Whether it stands only for one that is yet to be issued."""
     ocsp: str | None = None
     crls: tuple[str, ...] = ()
 
@@ -93,6 +95,7 @@ def leaf(certificate: "x509.Certificate") -> Leaf:
         not_before=certificate.not_valid_before_utc.timestamp(),
         not_after=certificate.not_valid_after_utc.timestamp(),
         ari=_ari(certificate),
+        self_signed=certificate.issuer == certificate.subject,
         ocsp=_ocsp(certificate),
         crls=_crls(certificate),
     )

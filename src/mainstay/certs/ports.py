@@ -35,6 +35,10 @@ class Words(Protocol):
         """Ask when to renew. Raises `NoWord`."""
         ...
 
+    async def reach(self, server: str, ca: Path | None) -> None:
+        """See whether an authority answers. Raises `NoWord`."""
+        ...
+
     async def revoked(self, pair: Pair) -> str | None:
         """Say why a certificate counts no more, or None. Raises `NoWord`."""
         ...

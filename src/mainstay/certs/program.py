@@ -24,7 +24,7 @@ async def hear(
             asyncio.timeout(within),
             child(argv, env={**inherited(), "LC_ALL": "C.UTF-8", **(env or {})}, stdout=PIPE) as running,
         ):
-            said = await cast(asyncio.StreamReader, running.process.stdout).read(MOST)
+            said = await _end_of(cast(asyncio.StreamReader, running.process.stdout))
             code = await running.finish()
     except TimeoutError:
         raise MainstayError(f"{argv[0]} took longer than {format_duration(within)} and was ended") from None
@@ -36,6 +36,14 @@ async def hear(
             f"{argv[0]} cannot be run: {_last(text)}", hint="is it installed, and its path right?"
         )
     return code, text
+
+
+async def _end_of(stream: asyncio.StreamReader) -> bytes:
+    """Read all that is said, so that nobody waits for us, and keep the end of it."""
+    kept = b""
+    while piece := await stream.read(MOST):
+        kept = (kept + piece)[-MOST:]
+    return kept
 
 
 def _last(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from mainstay.certs.authority import NoWord
 from mainstay.certs.certbot import OrderFailed
 from mainstay.certs.pem import Leaf, Pair
+from mainstay.certs.placeholder import placeholder
 from mainstay.certs.ports import CertPorts
 from mainstay.certs.reload import words
 from mainstay.certs.rule import Due, Window, due, pause
@@ -43,7 +44,10 @@ class Renewal:
         """Decide: keep what there is, put something in place that is on disk already, or order."""
         row = await self.ports.store.read(lambda tx: certificates.get(tx, self.name))
         pair, version = self._in_place()
-        found = {"previous": version, "issued": self._issued_serial()}
+        first = pair is None or pair.leaf.self_signed
+        if version is None:
+            version = self._hold_the_place()
+        found = {"previous": version, "issued": self._issued_serial(), "first": first}
         if wanted := self.run.args.get("version"):
             return {**found, "action": "install", "version": str(wanted), "why": "it was asked for"}
         forced = bool(self.run.args.get("force"))
@@ -130,16 +134,12 @@ class Renewal:
     def outcome(self, ready: dict[str, Any], served: str) -> Outcome:
         """Say what was done."""
         left = format_duration(_rough(ready["not_after"] - self.run.now()))
-        verb = "renewed" if ready["action"] == "order" and ready["previous"] else "put in place"
+        action = "installed" if ready["action"] == "install" else "issued" if ready["first"] else "renewed"
         told = ("certificate", "serial", "fingerprint", "names", "not_after", "why")
         facts = {name: ready[name] for name in told}
         return Outcome(
-            f"{self.name}: {verb}, valid for {left}; {served}",
-            {
-                "action": "renewed" if ready["action"] == "order" else "installed",
-                **facts,
-                "served": served != UNCHECKED,
-            },
+            f"{self.name}: {action}, valid for {left}; {served}",
+            {"action": action, **facts, "served": served != UNCHECKED},
         )
 
     # --- looking ---------------------------------------------------------------------------------------------------
@@ -154,6 +154,13 @@ class Renewal:
             self.run.log(f"what is in place cannot be used: {fault}")
             return None, None
 
+    def _hold_the_place(self) -> str:
+        """Put one that nobody trusts in place: a server that cannot start can answer no challenge either."""
+        version = self.shelf.add(placeholder(self.settings.names, self.run.now()))
+        self.shelf.point(version)
+        self.run.log(f"{self.shelf.directory} holds a certificate signed by itself until there is another")
+        return version
+
     def _issued_serial(self) -> str | None:
         issued = self.ports.orders.issued(self.settings)
         return issued.leaf.serial if issued else None
@@ -161,7 +168,8 @@ class Renewal:
     def _ready(self, pair: Pair | None) -> Pair | None:
         """Give what was issued but never put in place, if it is of use: nothing is ordered twice."""
         issued, now = self.ports.orders.issued(self.settings), self.run.now()
-        if issued is None or (pair is not None and issued.leaf.not_before <= pair.leaf.not_before):
+        real = pair is not None and not pair.leaf.self_signed
+        if issued is None or (real and pair and issued.leaf.not_before <= pair.leaf.not_before):
             return None
         if due(issued.leaf, self.settings.names, now).at <= now:
             return None
@@ -171,10 +179,10 @@ class Renewal:
         """Say when it is due, and keep that and what the authority said."""
         now = self.run.now()
         revoked = None
-        if pair is not None:
+        if pair is not None and not pair.leaf.self_signed:
             row = await self._advised(row, pair)
             revoked = await self._revoked(pair)
-        leaf = pair.leaf if pair else None
+        leaf = pair.leaf if pair and not pair.leaf.self_signed else None
         window = _window(row, leaf, now)
         planned = due(leaf, self.settings.names, now, window=window, revoked=revoked)
         seen = replace(

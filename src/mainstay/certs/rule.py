@@ -46,7 +46,7 @@ def due(
     revoked: str | None = None,
 ) -> Due:
     """Say when the certificate `leaf` of `names` is due. `revoked` says why it counts no more."""
-    if leaf is None:
+    if leaf is None or leaf.self_signed:
         return Due(now, "there is none yet")
     if lacking := sorted(name for name in names if not leaf.covers(name)):
         return Due(now, f"it does not cover {', '.join(lacking)}")

@@ -121,6 +121,9 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
         yield await examined(f"storage {name}", lambda name=name: _storage(app, name))  # type: ignore[misc]
     for name in app.config.databases:
         yield await examined(f"database {name}", lambda name=name: _database(app, name))  # type: ignore[misc]
+    for each in app.config.certificates:
+        name = each.called
+        yield await examined(f"certificate {name}", lambda name=name: _certificate(app, name))  # type: ignore[misc]
     for name in app.controls:
         yield await examined(f"service {name}", lambda name=name: _service(app, name))  # type: ignore[misc]
     for name in app.config.notify:
@@ -164,6 +167,31 @@ async def _agent(app: "App") -> str | Line:
         return f"process {node.pid} on {node.host}, heard of {ago(node.beat_at, now)}"
     detail = f"heard of {ago(max(node.beat_at for node in agents), now)}" if agents else "does not run"
     return Line(WARN, "agent", detail, "mainstay up")
+
+
+async def _certificate(app: "App", name: str) -> str | Line:
+    """See whether an order could begin: certbot and its plug-in, the web server's directory, the authority."""
+    from mainstay.certs.certbot import program
+    from mainstay.certs.ports import CertPorts
+    from mainstay.store import certificates
+
+    ports = app.port(CertPorts)
+    settings = ports.certificate(name)
+    program(settings)
+    if settings.webroot is not None and not os.access(settings.webroot, os.W_OK):
+        return Line(
+            FAIL, f"certificate {name}", f"{settings.webroot} cannot be written", "make it, or mend its owner"
+        )
+    await ports.words.reach(settings.server, settings.server_ca)
+    row = await app.store.read(lambda tx: certificates.get(tx, name))
+    if row.fault:
+        return Line(WARN, f"certificate {name}", row.fault, f"mainstay logs renew:{name}")
+    left = (
+        "none yet"
+        if row.not_after is None
+        else f"valid for {(row.not_after - app.clock.now()) / 86400:.0f} days"
+    )
+    return f"{left}; its authority answers"
 
 
 async def _edge(what: str, listen: str) -> str | Line:
