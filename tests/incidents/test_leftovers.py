@@ -58,6 +58,8 @@ async def test_conditions_of_removed_jobs_and_channels_end_others_stay(
         "dead_letters:bank",
         "job:backup:old",
         "job:backup:main",
+        "holes:backup:main",
+        "holes:patch",
         "channel:fax",
         "config",
     )
@@ -65,7 +67,8 @@ async def test_conditions_of_removed_jobs_and_channels_end_others_stay(
         await store.write(partial(wrong, key=key))
     await store.write(lambda tx: tidy(tx, desk, EVERYTHING))
     live = await store.read(incidents.live)
-    assert sorted(incident.key for incident in live) == ["config", "dead_letters:bank", "job:backup:main"]
+    keys = ["config", "dead_letters:bank", "holes:backup:main", "job:backup:main"]
+    assert sorted(incident.key for incident in live) == keys
 
 
 async def test_what_was_owed_to_a_renamed_channel_reaches_the_new_one_once(

@@ -91,8 +91,8 @@ async def test_one_hole_is_told_once_with_its_remedy(environment: Path) -> None:
         [found] = await python.holes(url, "shop", python.installed(environment))
     assert len(osv.asked) == 2
     assert (found.level, found.fix) == (Level.WARNING, "install requests 2.32.0")
-    assert found.subject == "requests 2.31.0 in shop CVE-2024-1"
-    assert found.detail == "CVE-2024-1: Requests leak headers"
+    assert found.subject == "requests 2.31.0 in shop, CVE-2024-1"
+    assert found.detail == "Requests leak headers"
 
 
 @pytest.mark.parametrize("how", ["error", "short", "away"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mainstay.core.secret import Secret
-from mainstay.upkeep.patches import images, restarts, servers
+from mainstay.upkeep.patches import restarts, servers
 from mainstay.upkeep.patches.job import SecurityPatches
 from mainstay.upkeep.patches.versions import OLD, Running, judge, table
 from mainstay.upkeep.patches.weakness import Level, Weakness, aged
@@ -165,21 +165,3 @@ def test_programs_that_run_replaced_code_are_named(tmp_path: Path) -> None:
 def test_needrestart_s_batch_is_read() -> None:
     batch = "NEEDRESTART-VER: 3.6\nNEEDRESTART-KSTA: 1\nNEEDRESTART-SVC: nginx.service\nNEEDRESTART-SVC: cron.service\n"
     assert restarts.services_of(batch) == ["cron.service", "nginx.service"]
-
-
-async def test_images_without_a_scanner_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    [found] = await images.scan(["shop:1"])
-    assert (found.level, found.detail) == (Level.UNKNOWN, "no scanner is installed")
-
-
-def test_a_scan_is_summed_up_by_image() -> None:
-    holes = [
-        {"VulnerabilityID": "CVE-1", "PkgName": "a", "Severity": "HIGH"},
-        {"VulnerabilityID": "CVE-2", "PkgName": "b", "Severity": "CRITICAL"},
-    ]
-    assert images.summed_up("shop:1", {"Results": [{"Target": "os"}]}) == []
-    [found] = images.summed_up("shop:1", {"Results": [{"Vulnerabilities": holes}]})
-    assert found.detail.startswith(
-        "2 holes that are mended elsewhere, 1 of them critical, such as CVE-2 in b"
-    )

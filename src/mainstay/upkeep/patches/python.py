@@ -105,9 +105,9 @@ def _weak(where: str, name: str, version: str, found: list[dict[str, Any]]) -> l
         told |= names
         fixed = _fixed(record, name)
         cve = next((each for each in sorted(names) if each.startswith("CVE-")), record["id"])
-        detail = f"{cve}: {record.get('summary') or 'a known hole'}"
+        detail = str(record.get("summary") or "a known hole")
         fix = f"install {name} {fixed}" if fixed else ""
-        result.append(Weakness("python", f"{name} {version} in {where} {cve}", detail, Level.WARNING, fix))
+        result.append(Weakness("python", f"{name} {version} in {where}, {cve}", detail, Level.WARNING, fix))
     return result
 
 
