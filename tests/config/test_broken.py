@@ -89,6 +89,8 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "gateway_envoy_without_an_origin": (3, "the route / does not say where", "give every route an `origin`"),
     "gateway_envoy_may_not_ask": (6, "asks from 127.0.0.1", "add 127.0.0.1"),
     "gateway_envoy_on_a_free_port": (3, "Envoy cannot listen on a free port", "name a port"),
+    "gateway_limit_as_a_number": (5, "10 in how long is not said", "like 10/min"),
+    "webhook_target_without_a_scheme": (5, "does not say how", "http://127.0.0.1:8069/hooks"),
     "gateway_plan_that_is_not_there": (4, "there is no plan payed; did you mean paid?", "known: free, paid"),
     "gateway_rate_that_is_none": (4, "'lots' is not a rate", "100/min"),
     "gateway_route_twice": (5, "a second route for /api", "tell them apart"),

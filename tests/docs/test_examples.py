@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mainstay.notifiers.webhook import signature
+from mainstay.core.standard_webhooks import key_of, signature, signed
 from tests.docs.page import steps
 from tests.helpers import ROOT
 
@@ -27,7 +27,7 @@ def test_the_receiver_of_the_page_knows_what_is_genuine(secret: str, text: str) 
     genuine = python("docs/how-to/be-told.md")["genuine"]
     body = b'{"type":"incident.opened"}'
     headers = {"webhook-id": "key", "webhook-timestamp": "1700000000"}
-    headers["webhook-signature"] = signature(secret, "key", 1700000000, body)
+    headers["webhook-signature"] = signature(key_of(secret), signed(b"key", b"1700000000", body))
     assert genuine(text, headers, body)
     assert not genuine(text, headers, body + b" ")
     assert not genuine("another", headers, body)

@@ -10,18 +10,11 @@ import pytest
 
 from mainstay.core.notifier import NotifyError
 from mainstay.core.secret import Secret, SecretUrl
-from mainstay.notifiers.webhook import Webhook, signature
+from mainstay.notifiers.webhook import Webhook
 from tests.notifiers.messages import AT, message
 from tests.servers.recorder import Recorder
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-def test_the_example_of_the_specification() -> None:
-    # From the README of the reference libraries (Standard Webhooks 1.0).
-    body = b'{"test": 2432232314}'
-    given = signature(KEY, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
-    assert given == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 @pytest.mark.parametrize(

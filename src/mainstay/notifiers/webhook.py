@@ -1,18 +1,13 @@
 """Any program that takes HTTP requests: signed JSON as in Standard Webhooks."""
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 from typing import Any
 
 from mainstay.core.notifier import Message, Notifier, NotifyError
 from mainstay.core.secret import Secret, SecretUrl
+from mainstay.core.standard_webhooks import key_of, signature, signed
 from mainstay.notifiers.posting import post
 from mainstay.notifiers.text import clip, headline, iso
-
-PREFIX = "whsec_"
 
 
 class Webhook(Notifier, type="webhook", shorthand="url"):
@@ -35,9 +30,11 @@ class Webhook(Notifier, type="webhook", shorthand="url"):
             name: value.reveal() if isinstance(value, Secret) else value
             for name, value in self.headers.items()
         }
-        headers |= {"webhook-id": message.key, "webhook-timestamp": str(int(now))}
+        stamp = str(int(now))
+        headers |= {"webhook-id": message.key, "webhook-timestamp": stamp}
         if self.secret is not None:
-            headers["webhook-signature"] = signature(self.secret.reveal(), message.key, int(now), body)
+            content = signed(message.key.encode(), stamp.encode(), body)
+            headers["webhook-signature"] = signature(_key(self.secret), content)
         reply = await post(
             "the webhook's receiver", self.url.reveal(), body, timeout=self.timeout, now=now, headers=headers
         )
@@ -62,19 +59,10 @@ def payload(message: Message) -> dict[str, Any]:
     }
 
 
-def signature(secret: str, key: str, timestamp: int, body: bytes) -> str:
-    """Sign `ID.TIMESTAMP.BODY` with HMAC-SHA256 (Standard Webhooks, "Verifying webhook authenticity")."""
-    signed = b".".join((key.encode(), str(timestamp).encode(), body))
-    digest = hmac.new(_raw(secret), signed, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
-
-
-def _raw(secret: str) -> bytes:
-    if not secret.startswith(PREFIX):
-        return secret.encode()
+def _key(secret: Secret) -> bytes:
     try:
-        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+        return key_of(secret.reveal())
+    except ValueError:
         raise NotifyError(
             "the webhook's secret begins with whsec_ but is not base64",
             hint="copy it whole, or leave whsec_ out",

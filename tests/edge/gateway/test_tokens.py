@@ -160,3 +160,20 @@ def test_a_key_is_used_with_its_own_algorithms_only(mint: Mint) -> None:
     assert sorted(from_jwks({"keys": [bare]}, allowed).keys[0].verify) == ["PS256", "RS256"]
     with pytest.raises(Malformed):
         from_pem(mint.pem("rs"), "ES256")
+
+
+@pytest.mark.parametrize(
+    ("kid", "forge", "why"),
+    [
+        ("hs", "bit", "signature does not fit"),
+        (None, "bit", "signature does not fit"),
+        ("nobody's", None, "unknown key"),
+    ],
+)
+def test_a_wrong_signature_is_not_called_an_unknown_key(
+    read: Read, mint: Mint, kid: str | None, forge: str | None, why: str
+) -> None:
+    key = {"algorithm": "HS256", "secret": {"secret": "x"}, **({"kid": "hs"} if kid else {})}
+    found = judge(read, mint.token(WALL, forge=forge, kid=kid), keys=[key])
+    assert isinstance(found, Bad)
+    assert found.why == why

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mainstay.core.plugin import Settings, Tagged
-from mainstay.core.secret import SecretUrl
+from mainstay.core.secret import SecretUrl, redact
 from mainstay.core.units import Duration
 from mainstay.edge.delivery.repair import Repair
 from mainstay.edge.delivery.targets import Target
@@ -14,12 +14,21 @@ from mainstay.edge.delivery.targets import Target
 DAY = 86400.0
 STANDARD = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 """The pauses that Standard Webhooks recommends: ten attempts over three days."""
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5}(?:/\S*)?|/\S*)"
+    r"|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+"
+)
+"""HOST:PORT, HOST/PATH or a name with a dot: an address that does not say how it is spoken to."""
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def _by_address(value: Any) -> Any:
     """An address alone is an HTTP target; a secret alone is the address of one."""
     bare = isinstance(value, str) and "://" in value
+    if isinstance(value, str) and not bare and _HOST.fullmatch(value):
+        raise ValueError(
+            f"{redact(value)!r} does not say how; write http:// before it: http://{redact(value)}"
+        )
     secret = isinstance(value, dict) and set(value) == {"secret"}
     return {"http": {"url": value}} if bare or secret else value
 

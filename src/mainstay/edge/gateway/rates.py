@@ -53,6 +53,8 @@ class LimitSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _spelt_out(cls, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            raise ValueError(f"{data:g} in how long is not said; write it like {data:g}/min, or unlimited")
         return {"rate": data} if isinstance(data, str) else data
 
     @property

@@ -6,24 +6,23 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from mainstay.core.secret import Secret
+from mainstay.core.standard_webhooks import PREFIX, signature, signed
 from mainstay.edge.schemes import asymmetric
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Verified
 from mainstay.edge.schemes.proof import (
     NO_MATCH,
     Timed,
-    digest,
     listed,
     matching,
     raw,
     seconds,
-    spell,
     strict_base64,
 )
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SHARED, PUBLIC, PRIVATE = "whsec_", "whpk_", "whsk_"
+SHARED, PUBLIC, PRIVATE = PREFIX, "whpk_", "whsk_"
 
 
 class StandardWebhooks(Timed, type="standard_webhooks"):
@@ -51,7 +50,7 @@ class StandardWebhooks(Timed, type="standard_webhooks"):
         key, stamp, given = (request.headers.get(name) for name in self.headers)
         if not key or not stamp or not given:
             return Refused(f"one of the headers {', '.join(self.headers)} is missing")
-        content = b".".join((raw(key), raw(stamp), request.body))
+        content = signed(raw(key), raw(stamp), request.body)
         found = self._match(secrets, listed(given, " +"), content)
         if found is None:
             return NO_MATCH
@@ -74,7 +73,7 @@ class StandardWebhooks(Timed, type="standard_webhooks"):
     ) -> list[tuple[str, str]]:
         """Give the three headers."""
         stamp = str(int(now))
-        content = b".".join((id.encode(), stamp.encode(), body))
+        content = signed(id.encode(), stamp.encode(), body)
         values = (id, stamp, _sign(secret.reveal(), content))
         return list(zip(self.headers, values, strict=True))
 
@@ -95,7 +94,7 @@ def _keys(secret: str) -> Iterator[bytes]:
 
 
 def _signatures(secret: str, content: bytes) -> list[bytes]:
-    return [b"v1," + spell(digest(key, content), "base64") for key in _keys(secret)]
+    return [signature(key, content).encode() for key in _keys(secret)]
 
 
 def _judge(secret: str, signature: bytes, content: bytes) -> bool:

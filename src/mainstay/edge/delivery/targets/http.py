@@ -1,10 +1,6 @@
 """A program that takes HTTP requests: the sender's own bytes, signed as in Standard Webhooks."""
 
-import base64
-import binascii
 import fnmatch
-import hashlib
-import hmac
 import io
 import socket
 import ssl
@@ -20,6 +16,7 @@ from mainstay.core.check import ResolveError
 from mainstay.core.errors import MainstayError
 from mainstay.core.headers import check_headers
 from mainstay.core.secret import Secret, SecretUrl, redact
+from mainstay.core.standard_webhooks import key_of, signature, signed
 from mainstay.core.units import Duration, format_duration
 from mainstay.edge.delivery.parcel import End, Outcome, Parcel
 from mainstay.edge.delivery.targets.base import Deliver, Resolve, Target, Tools, clip, iso
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from multidict import CIMultiDict
 
-PREFIX = "whsec_"
 MOST_BYTES = 4096
 """How much of an answer is read."""
 LARGE = 256 * 1024
@@ -184,11 +180,12 @@ class _Poster:
         headers: CIMultiDict[str] = CIMultiDict(handed_on(parcel, self._target.forward))
         headers.update(ours(parcel))
         if self._key is not None or "webhook-signature" not in headers:
-            stamp = int(now)
+            stamp = str(int(now))
             headers["webhook-id"] = parcel.id
-            headers["webhook-timestamp"] = str(stamp)
+            headers["webhook-timestamp"] = stamp
             if self._key is not None:
-                headers["webhook-signature"] = signature(self._key, parcel.id, stamp, parcel.body)
+                content = signed(parcel.id.encode(), stamp.encode(), parcel.body)
+                headers["webhook-signature"] = signature(self._key, content)
         headers.update(self._extra)
         return headers
 
@@ -225,19 +222,11 @@ def ours(parcel: Parcel) -> Mapping[str, str]:
     return said
 
 
-def signature(key: bytes, identifier: str, timestamp: int, body: bytes) -> str:
-    """Sign `ID.TIMESTAMP.BODY` with HMAC-SHA256 (Standard Webhooks, "Signature scheme")."""
-    signed = b".".join((identifier.encode(), str(timestamp).encode(), body))
-    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
-
-
 def raw_key(secret: str) -> bytes:
     """Give the bytes that a secret stands for. Raises `MainstayError` when `whsec_` is not followed by base64."""
-    if not secret.startswith(PREFIX):
-        return secret.encode()
     try:
-        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+        return key_of(secret)
+    except ValueError:
         raise MainstayError(
             "the target's secret begins with whsec_ but is not base64",
             hint="copy it whole, or leave whsec_ out",

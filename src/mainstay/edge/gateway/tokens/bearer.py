@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mainstay.edge.gateway.identity import Bad, Identity, Known, Unsure
-from mainstay.edge.gateway.tokens.issuer import Issuer, UnknownKey
+from mainstay.edge.gateway.tokens.issuer import FITS_NONE, Issuer, UnknownKey
 from mainstay.edge.gateway.tokens.keys import KeySet
 from mainstay.edge.gateway.tokens.sources import FetchedKeys
 from mainstay.edge.gateway.tokens.text import Malformed, Reader, Token
@@ -56,7 +56,7 @@ class Tokens:
     def _unknown(self, issuer: Issuer, token: Token, *, tried: bool) -> "Known | asyncio.Future[Known]":
         source = issuer.source
         if not isinstance(source, FetchedKeys):
-            return Bad("unknown key")
+            return Bad(FITS_NONE if tried else "unknown key")
         told = source.unknown(token)
         if told is None:
             return asyncio.ensure_future(self._fetched(issuer, source, token, source.keys, tried=tried))
@@ -70,12 +70,15 @@ class Tokens:
             return _counted(told, tried=tried)
         try:
             return issuer.verify(token)
-        except UnknownKey:
-            return Bad("unknown key", lasting=False)
+        except UnknownKey as fault:
+            return Bad(FITS_NONE if fault.tried else "unknown key", lasting=False)
         except Malformed as fault:
             return Bad(str(fault))
 
 
 def _counted(told: Bad | Unsure, *, tried: bool) -> Bad | Unsure:
-    """Let what cost us cryptography be counted as a guess, whatever is answered."""
-    return replace(told, counts=True) if tried else told
+    """Let what cost us cryptography be counted as a guess, and call a signature wrong that fits no key."""
+    if not tried:
+        return told
+    told = replace(told, counts=True)
+    return replace(told, why=FITS_NONE) if isinstance(told, Bad) else told

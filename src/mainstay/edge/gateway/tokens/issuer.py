@@ -9,6 +9,7 @@ from mainstay.edge.gateway.settings_auth import IssuerSettings
 from mainstay.edge.gateway.tokens.keys import Key, KeySet
 from mainstay.edge.gateway.tokens.text import Malformed, Token, inside, moment
 
+FITS_NONE = "signature does not fit"
 MOST_TRIED = 8
 """Keys that a token without `kid` is tried with."""
 
@@ -56,7 +57,7 @@ class Issuer:
         if not any(key.verify[algorithm](signed, signature) for key in keys):
             if keys[0].kid is None or token.heading.kid is None:
                 raise UnknownKey(tried=True)
-            return Bad("signature does not fit")
+            return Bad(FITS_NONE)
         return self._identity(token.claims)
 
     def _keys(self, token: Token) -> list[Key]:
