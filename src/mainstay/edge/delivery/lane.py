@@ -111,16 +111,18 @@ class Lane:
 
     def wish(self, mono: float, now: float) -> Wish | None:
         """Say what should be fetched, None for nothing. `mono` is monotonic, `now` in seconds since 1970."""
-        wanted = self._room(mono)
+        room, closed = self._room(mono), self._breaker.state is State.CLOSED
         if self.due_at is not None and now >= self.due_at:
             self.scan, self.due_at = True, None
         freed = sorted(self._freed)
-        look = None if self._breaker.state is State.CLOSED else self._office.draw.random()
+        # The next one of an order key has waited for the one before it, not for room: that it has left behind.
+        wanted = room or (len(freed) if closed else 0)
+        look = None if closed else self._office.draw.random()
         if not wanted or not (self.scan or freed or look is not None):
             return None
-        scan = self.scan or look is not None
+        scan = bool(room) and (self.scan or look is not None)
         wish = Wish(self.name, wanted, list(self._busy), list(self._keys), freed, scan, look)
-        self.scan = False
+        self.scan = self.scan and not room
         self._freed.clear()
         return wish
 
@@ -148,8 +150,15 @@ class Lane:
             self._busy[parcel.id] = parcel
             if parcel.key is not None:
                 self._keys.add(parcel.key)
-            self._ready.append(parcel)
+            self._line_up(parcel)
         self.pump()
+
+    def _line_up(self, parcel: Parcel) -> None:
+        """Let the next one of an order key go before younger ones: behind all of them at every turn it would starve."""
+        if parcel.key is not None and self._ready and parcel.id < self._ready[0].id:
+            self._ready.appendleft(parcel)
+        else:
+            self._ready.append(parcel)
 
     async def drain(self) -> None:
         """Begin nothing more and wait for what is under way."""
