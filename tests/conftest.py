@@ -13,6 +13,7 @@ from tests.servers import docker as docker_engines
 from tests.servers import postgres as postgres_engines
 from tests.servers import redis as redis_engines
 from tests.servers import s3 as s3_engines
+from tests.servers import sftp as sftp_engines
 from tests.servers.acme import Acme
 from tests.servers.browser import chromium as start_chromium
 from tests.servers.docker import DockerServer
@@ -22,6 +23,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.recorder import Recorder
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import Bucket, S3Server
+from tests.servers.sftp import SftpServer
 from tests.servers.smtp import SmtpSink
 
 # One daemon, and one browser at a time, whatever the number of workers: tests which use them stay together.
@@ -112,6 +114,12 @@ def acme(acme_server: Acme) -> Acme:
     acme_server.asked.clear()
     acme_server.orders = 0
     return acme_server
+
+
+@pytest.fixture(scope="session")
+def sftp() -> Iterator[SftpServer]:
+    """An OpenSSH server for SFTP, shared; a test makes a directory of its own below its root."""
+    yield from sftp_engines.serve()
 
 
 @pytest.fixture

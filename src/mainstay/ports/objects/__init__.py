@@ -1,6 +1,6 @@
 """Where backups are kept. Importing this package registers every type of storage."""
 
-from mainstay.ports.objects import directory, s3
+from mainstay.ports.objects import directory, s3, sftp
 from mainstay.ports.objects.base import Denied, Entry, NotThere, Powers, Storage, StorageError, Stored, Weight
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Weight",
     "directory",
     "s3",
+    "sftp",
 ]
