@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.servers import acme as acme_engines
+from tests.servers import ceph as ceph_engines
 from tests.servers import docker as docker_engines
 from tests.servers import postgres as postgres_engines
 from tests.servers import redis as redis_engines
@@ -16,6 +17,7 @@ from tests.servers import s3 as s3_engines
 from tests.servers import sftp as sftp_engines
 from tests.servers.acme import Acme
 from tests.servers.browser import chromium as start_chromium
+from tests.servers.ceph import CephServer
 from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
 from tests.servers.nginx import NginxServer
@@ -27,7 +29,7 @@ from tests.servers.sftp import SftpServer
 from tests.servers.smtp import SmtpSink
 
 # One daemon, and one browser at a time, whatever the number of workers: tests which use them stay together.
-TOGETHER = {"docker_server": "docker", "chromium": "browser"}
+TOGETHER = {"docker_server": "docker", "chromium": "browser", "ceph": "ceph"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,6 +95,12 @@ def redis(redis_server: RedisServer) -> RedisServer:
 def s3() -> Iterator[S3Server]:
     """An S3 server, shared; prefer the fixture `bucket`."""
     yield from s3_engines.serve()
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[CephServer]:
+    """A real S3 server, half a minute old when it is ready: for policies, locks and what else moto only imitates."""
+    yield from ceph_engines.serve()
 
 
 @pytest.fixture

@@ -126,14 +126,16 @@ async def returned(ports: BackupPorts, database: str, name: str) -> list[Backup]
     return back
 
 
-async def delete(ports: BackupPorts, backup: Backup) -> None:
+async def delete(ports: BackupPorts, backup: Backup, entries: list[Entry] | None = None) -> None:
     """Delete a backup: its record, then its objects. Raises `Denied` when we may not, and it is still there.
 
-    When it is cut off in between, `finish_deletions` does the rest. Raises `StorageError`.
+    When it is cut off in between, `finish_deletions` does the rest. `entries` are its objects, if they are known.
+    Raises `StorageError`.
     """
     await ports.store.write(lambda tx: backups.deleted(tx, backup.id, ports.clock.now()))
-    storage = ports.storage(backup.storage)
-    await _delete_or_keep(ports, backup, [entry async for entry in storage.list(backup.path)])
+    if entries is None:
+        entries = [entry async for entry in ports.storage(backup.storage).list(backup.path)]
+    await _delete_or_keep(ports, backup, entries)
 
 
 async def finish_deletions(ports: BackupPorts, database: str, name: str) -> None:

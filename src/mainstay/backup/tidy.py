@@ -9,6 +9,7 @@ from mainstay.backup.catalog import (
     finish_deletions,
     retention,
     returned,
+    survey,
     sweep_orphans,
     vanished,
 )
@@ -19,6 +20,10 @@ from mainstay.core.job import JobFailed, RunContext
 from mainstay.core.units import format_size
 from mainstay.ports.objects.base import Denied
 from mainstay.ports.postgres.sandbox import end_leftovers
+from mainstay.store.backups import Backup
+
+AT_ONCE = 16
+"""Backups that are deleted at a time."""
 
 
 async def check(run: RunContext, ports: BackupPorts, database: str) -> dict[str, Any]:
@@ -82,20 +87,37 @@ async def retain(
     plan, present = await retention(ports, database, name, offset)
     if plan.refused:
         run.log(f"nothing is deleted from {name}: {plan.refused}")
-    gone = 0
-    for each in plan.delete:
-        try:
-            await delete(ports, present[each])
-        except Denied as fault:
-            run.log(
-                f"{len(plan.delete) - gone} backups could go from {name}, which does not let us delete: {fault}"
-            )
-            break
-        run.log(f"deleted {each} from {name}")
-        gone += 1
+    gone = await _delete(run, ports, database, name, [present[each] for each in plan.delete])
     if plan.over:
         space = format_size(ports.backup(database).keep.space or 0)
         run.log(
             f"{name} holds {format_size(plan.over)} more than the {space} allowed; what is left must stay"
         )
+    return gone
+
+
+async def _delete(run: RunContext, ports: BackupPorts, database: str, name: str, old: list[Backup]) -> int:
+    """Delete backups, the oldest first and some at a time; give how many went before the storage said no."""
+    gone = 0
+    lying = (
+        {place.path: place.entries for place in await survey(ports.storage(name), database)} if old else {}
+    )
+    for start in range(0, len(old), AT_ONCE):
+        some = old[start : start + AT_ONCE]
+        done = await asyncio.gather(
+            *(delete(ports, each, lying.get(each.path, [])) for each in some), return_exceptions=True
+        )
+        faults = [fault for fault in done if isinstance(fault, BaseException)]
+        for each, fault in zip(some, done, strict=True):
+            if fault is None:
+                run.log(f"deleted {each.id} from {name}")
+        gone += len(some) - len(faults)
+        for fault in faults:
+            if not isinstance(fault, Denied):
+                raise fault
+        if faults:
+            run.log(
+                f"{len(old) - gone} backups could go from {name}, which does not let us delete: {faults[0]}"
+            )
+            break
     return gone

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mainstay.app import App
     from mainstay.config.model import Config
     from mainstay.core.notifier import Message
+    from mainstay.ports.objects import Storage
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PATIENCE = 20.0
@@ -264,12 +265,47 @@ async def _tools(app: "App") -> str | Line:
     return ", ".join(map(str, found))
 
 
-async def _storage(app: "App", name: str) -> str:
+async def _storage(app: "App", name: str) -> str | Line:
+    from mainstay.backup.owner import admit
+    from mainstay.backup.ports import BackupPorts
+
     storage = app.config.storage[name]
+    await admit(app.port(BackupPorts), name)
     began = app.clock.monotonic()
-    await storage.check()
+    powers = await storage.check()
     took = (app.clock.monotonic() - began) * 1000
-    return f"{storage.target()}: written, read and deleted in {took:.0f} ms"
+    done = ["written", *(["read"] if powers.read else []), *(["deleted"] if powers.delete else [])]
+    told = (
+        f"{storage.target()}: {', '.join(done[:-1])}{' and ' if done[1:] else ''}{done[-1]} in {took:.0f} ms"
+    )
+    told += "" if powers.delete else "; the key may not delete"
+    if storage.write_only and (powers.read or powers.delete):
+        can = "delete" if powers.delete else "read"
+        return Line(
+            WARN, f"storage {name}", f"{told}; it is called write_only, but its key can {can}", POLICY
+        )
+    wrong = await storage.doubt()
+    if wrong is not None:
+        return Line(FAIL, f"storage {name}", wrong, "make a new bucket with object lock, or leave `lock` out")
+    return _sealed(name, storage, told)
+
+
+POLICY = "whoever takes this machine over can, too: give the key a narrower policy"
+
+
+def _sealed(name: str, storage: "Storage", told: str) -> str | Line:
+    """Add what is to be said of the encryption."""
+    if storage.encrypt is None:
+        return told
+    told += f"; encrypted for {len(storage.encrypt.recipients)}"
+    if not storage.encrypt.identities:
+        return f"{told}, no identity here: backups are proven elsewhere"
+    if not storage.encrypt.opens():
+        hint = "add the recipient that belongs to it, or the identity that belongs to a recipient"
+        return Line(
+            WARN, f"storage {name}", f"{told}, but the identity here does not open what is written now", hint
+        )
+    return told
 
 
 async def _database(app: "App", name: str) -> str:

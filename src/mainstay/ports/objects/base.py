@@ -140,7 +140,15 @@ class Storage(Plugin, kind="storage"):
             await self._seen(name, sent)
         elif self.read_back:
             await self._compare(name, sent)
+        await self.guard(name)
         return sent
+
+    async def guard(self, name: str) -> None:
+        """Called when an object is safe: what a type can do to keep it so. Raises `StorageError`."""
+
+    async def doubt(self) -> str | None:
+        """Say what is wrong with how the storage is set up, which `check` does not notice; None when nothing is."""
+        return None
 
     async def _compare(self, name: str, sent: Weight) -> None:
         there = await self.look(name)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.base import DAY, Denied, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.lock import WITHOUT, Lock, hold, lockable
 from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
 
 PART = 16 << 20
@@ -66,6 +67,8 @@ class S3(Storage, type="s3"):
     """The key's name. Without it, the environment (`AWS_ACCESS_KEY_ID`) or the machine's own role is asked."""
     secret_key: Secret | None = None
     """The key itself."""
+    lock: Lock | None = None
+    """Lock every object against deletion, by anybody."""
     allow_http: bool = False
     """Allow an unencrypted endpoint that is not on this machine."""
 
@@ -103,6 +106,8 @@ class S3(Storage, type="s3"):
         if self.access_key and self.secret_key:
             options["access_key_id"] = self.access_key.reveal()
             options["secret_access_key"] = self.secret_key.reveal()
+        if self.lock is not None:
+            options["checksum_algorithm"] = "SHA256"  # buckets with lock want one with every upload
         return S3Store(
             **options,
             client_options={
@@ -152,6 +157,23 @@ class S3(Storage, type="s3"):
                     await abort(account, upload)
             except StorageError:
                 return
+
+    async def guard(self, name: str) -> None:
+        if self.lock is not None:
+            await hold(self._keys("lock"), self._key(name), self.lock)
+
+    async def doubt(self) -> str | None:
+        if self.lock is not None and not await lockable(self._keys("lock")):
+            return f"{self.target()} has no object lock: {WITHOUT}"
+        return None
+
+    def _keys(self, option: str) -> Account:
+        account = self._account()
+        if account is None:
+            raise StorageError(
+                f"{self.target()}: `{option}` needs keys", hint="say access_key and secret_key"
+            )
+        return account
 
     async def fetch(self, entry: Entry, start: int = 0) -> AsyncIterator[bytes]:
         import asyncio
@@ -260,6 +282,7 @@ def _hint(text: str) -> str:
         "InvalidAccessKeyId": "the access key is wrong",
         "RequestTimeTooSkewed": "set this machine's clock (chrony, NTP)",
         "AccessDenied": "the key may not do this: look at its policy",
+        "403 Forbidden": "the key may not do this: look at its policy",
         "QuotaExceeded": "the quota is used up",
         "InsufficientCapacity": "the service is full",
         "certificate": "the service's certificate is not trusted",

@@ -1,5 +1,6 @@
-"""Multipart uploads that were begun and never ended: invisible, but paid for. The two requests that obstore lacks."""
+"""Multipart uploads that were begun and never ended: invisible, but paid for. The requests that obstore lacks."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -11,13 +12,13 @@ from xml.etree import ElementTree
 
 from mainstay.core.secret import Secret
 from mainstay.ports.clock import SystemClock
-from mainstay.ports.objects.base import StorageError
+from mainstay.ports.objects.base import Denied, StorageError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-EMPTY = hashlib.sha256(b"").hexdigest()
 MOST_PAGES = 100
+POLICY = "the key may not do this: look at its policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +60,20 @@ class Upload:
 
 
 def signed(
-    account: Account, method: str, path: str, query: dict[str, str], at: datetime
+    account: Account, method: str, path: str, query: dict[str, str], at: datetime, body: bytes = b""
 ) -> tuple[str, dict[str, str]]:
-    """Give the URL and the headers of a request without a body (AWS Signature Version 4)."""
+    """Give the URL and the headers of a request (AWS Signature Version 4)."""
+    sha256 = hashlib.sha256(body).hexdigest()
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{stamp[:8]}/{account.region}/s3/aws4_request"
     host = urlsplit(account.endpoint).netloc
-    headers = {"host": host, "x-amz-content-sha256": EMPTY, "x-amz-date": stamp}
+    headers = {"host": host, "x-amz-content-sha256": sha256, "x-amz-date": stamp}
     if account.token:
         headers["x-amz-security-token"] = account.token
     names = ";".join(sorted(headers))
     pairs = sorted((quote(key, safe="-._~"), quote(value, safe="-._~")) for key, value in query.items())
     line = "&".join(f"{key}={value}" for key, value in pairs)
-    lines = [method, path, line, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, EMPTY]
+    lines = [method, path, line, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, sha256]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     secret = f"AWS4{account.secret_key}".encode()
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"):
@@ -82,17 +84,21 @@ def signed(
     return f"{account.endpoint}{path}?{line}", headers
 
 
-async def _request(account: Account, method: str, path: str, query: dict[str, str]) -> str:
+async def request(account: Account, method: str, path: str, query: dict[str, str], body: bytes = b"") -> str:
+    """Send a request; give the answer's text, that of "not found" as well. Raises `Denied`, `StorageError`."""
     import aiohttp
     from yarl import URL
 
     # The service compares the time of the signature with its own clock, so the machine's is taken.
     now = datetime.fromtimestamp(SystemClock().now(), UTC)
-    url, headers = signed(account, method, path, query, now)
+    url, headers = signed(account, method, path, query, now, body)
+    headers["Content-MD5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
-            session.request(method, URL(url, encoded=True), headers=headers, allow_redirects=False) as answer,
+            session.request(
+                method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+            ) as answer,
         ):
             text = await answer.text()
     except aiohttp.ClientConnectorError as fault:
@@ -104,6 +110,10 @@ async def _request(account: Account, method: str, path: str, query: dict[str, st
         ) from None
     except (aiohttp.ClientError, TimeoutError) as fault:
         raise StorageError(f"bucket {account.bucket}: {str(fault) or 'no answer in time'}") from None
+    if answer.status == 403:
+        raise Denied(
+            f"bucket {account.bucket}: {method} {path}?{next(iter(query), '')} is denied", hint=POLICY
+        )
     if answer.status >= 300 and answer.status != 404:
         raise StorageError(f"bucket {account.bucket}: {method} {path} was answered with {answer.status}")
     return text
@@ -114,7 +124,7 @@ async def abandoned_uploads(account: Account, prefix: str, before: float | None)
     found: list[Upload] = []
     query = {"uploads": "", "prefix": prefix}
     for _ in range(MOST_PAGES):
-        page = ElementTree.fromstring(await _request(account, "GET", account.path(), query))  # noqa: S314  # our own service
+        page = ElementTree.fromstring(await request(account, "GET", account.path(), query))  # noqa: S314  # our own service
         found += [_upload(node) for node in page if node.tag.endswith("Upload")]
         if _text(page, "IsTruncated") != "true":
             break
@@ -132,7 +142,7 @@ async def abandoned_uploads(account: Account, prefix: str, before: float | None)
 
 async def abort(account: Account, upload: Upload) -> None:
     """Give an upload up, with all of its parts."""
-    await _request(account, "DELETE", account.path(upload.key), {"uploadId": upload.id})
+    await request(account, "DELETE", account.path(upload.key), {"uploadId": upload.id})
 
 
 def _upload(node: "Element") -> Upload:
