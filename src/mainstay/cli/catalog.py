@@ -35,7 +35,7 @@ COMMANDS: dict[str, Command] = {
         Command("logs", _LOOK, "what a run said"),
         Command("backup", _ACT, "take, list, prove or restore backups"),
         Command("certs", _ACT, "list, renew or bring in TLS certificates"),
-        Command("restore", _ACT, "bring a server back as it was at a moment"),
+        Command("restore", _ACT, "bring a server, a database or tables back as they were at a moment"),
         Command("run", _ACT, "do a job now"),
         Command("heal", _ACT, "do now what is done when a service fails"),
         Command("silence", _ACT, "tell nobody about a service for a while"),

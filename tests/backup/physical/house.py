@@ -139,7 +139,7 @@ class PhysicalHouse:
 
     async def restore(self, target: Target = LATEST, name: str = "restored") -> NewServer:
         """Restore beside everything else."""
-        folder = self.server.base / name  # which the server's own user may enter
+        folder = self.server.base / f"{self.base.name}-{name}"  # which the server's own user may enter
         run = Run(self.ports, "restore:shop")
         return await restore_server(run, self.ports, await plan(self.ports, "shop", target), folder)
 

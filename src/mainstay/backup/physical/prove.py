@@ -20,6 +20,9 @@ from mainstay.backup.session import one, session
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.job import RunContext
+from mainstay.core.run import RunState
+from mainstay.store import runs
+from mainstay.store.base import Store
 
 CLEAR = 0.2
 """Seconds that must lie between two markers, so that a moment between them is beyond doubt."""
@@ -83,6 +86,19 @@ async def prove(run: RunContext, ports: BackupPorts, database: str) -> Verdict:
     except (Damaged, NoWay, ManifestError) as fault:
         verdict.faults.append(str(fault))
     return verdict
+
+
+async def expected(store: Store, database: str, found: Route) -> float | None:
+    """Say how long a restore takes, in seconds, by the last proof; None when none was ever done."""
+    done = await store.read(lambda tx: runs.latest(tx, f"prove_log:{database}", 50))
+    last = next(
+        (run.outcome for run in done if run.state is RunState.DONE and run.outcome.get("restored_bytes")),
+        None,
+    )
+    if last is None:
+        return None
+    share = (found.base_bytes + found.log_bytes) / float(last["restored_bytes"])
+    return float(last["restore_seconds"]) * max(share, 0.1)
 
 
 async def _live(ports: BackupPorts, database: str) -> list[Marker]:

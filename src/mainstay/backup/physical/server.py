@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds in which a server must answer us."""
+LONGEST = 54
+"""Characters of a database's name in the slot's, which may have 63."""
 
 LOOK = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
@@ -46,9 +48,9 @@ KEPT_MARKERS = "3 days"
 def name_of(database: str) -> str:
     """Give what we are called on the server: the name of the slot and of the receiver."""
     plain = re.sub(r"[^a-z0-9_]", "_", database.lower())
-    if plain != database:
+    if plain != database or len(plain) > LONGEST:
         plain = f"{plain[:40]}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
-    return f"mainstay_{plain}"[:63]
+    return f"mainstay_{plain}"
 
 
 class Server:
@@ -109,15 +111,19 @@ class Server:
         if gone is not None:
             await gone.close()
 
+    async def _connect(self) -> "Connection":
+        given = self.dsn.params.get("options", "")
+        patient = f"{given} -c statement_timeout=5s -c lock_timeout=5s".strip()
+        return await self.dsn.with_(options=patient).connect(**{**KEEPALIVE, "connect_timeout": "5"})
+
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator["Connection"]:
         try:
             async with asyncio.timeout(PATIENCE):
                 if self._connection is None:
-                    self._connection = await self.dsn.connect(
-                        **{**KEEPALIVE, "connect_timeout": "5"},
-                        options="-c synchronous_commit=local -c statement_timeout=5s -c lock_timeout=5s",
-                    )
+                    self._connection = await self._connect()
+                    # Not among the options: what sessions begin with would not be seen any more.
+                    await self._connection.execute("SET synchronous_commit = local")
                 with told(self.dsn):
                     yield self._connection
         except TimeoutError:

@@ -15,6 +15,7 @@ from mainstay.backup.physical.cluster import Cluster
 from mainstay.backup.physical.plan import Route
 from mainstay.backup.physical.record import Base
 from mainstay.backup.physical.tar import Unpacker
+from mainstay.backup.physical.verify import differences
 from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.units import format_size
@@ -23,6 +24,8 @@ from mainstay.ports.objects.base import Storage
 WORK = "mainstay_restore"
 """Folder in the data directory in which a restore keeps what it needs until it is done."""
 ROOM = 1.1
+KILLED = 128
+"""From this exit code on a program was ended by a signal."""
 
 
 @dataclass
@@ -186,7 +189,9 @@ async def _combine(told_to: Narrator, cluster: Cluster, count: int) -> None:
         )
     for folder in folders:
         await _verify(told_to, cluster, Path(folder), ignore=False)
-    code, said = await cluster.tool("pg_combinebackup", "-o", str(made), *folders)
+    code, said = await cluster.tool(
+        "pg_combinebackup", "--manifest-checksums=SHA256", "-o", str(made), *folders
+    )
     if code:
         raise Damaged(f"the incremental backups cannot be combined: {said[-400:]}")
     await asyncio.to_thread(_move, made, cluster.data)
@@ -205,9 +210,13 @@ def _move(made: Path, data: Path) -> None:
 
 async def _verify(told_to: Narrator, cluster: Cluster, folder: Path, *, ignore: bool) -> None:
     ignored = ["--ignore", WORK] if ignore else []
-    code, said = await cluster.tool(
-        "pg_verifybackup", "--no-parse-wal", "--exit-on-error", *ignored, str(folder)
-    )
+    options = ["--no-parse-wal", "--exit-on-error", *ignored]
+    code, said = await cluster.tool("pg_verifybackup", *options, str(folder))
+    if code >= KILLED:
+        # It fell over itself, which says nothing of the backup. One build of PostgreSQL 18 always does.
+        told_to.log(f"pg_verifybackup of {cluster.tools} crashed; comparing without it")
+        said = "; ".join(await asyncio.to_thread(differences, folder))
+        code = 1 if said else 0
     if code:
         raise Damaged(f"the base backup is not what was read: {said[-400:]}")
-    told_to.log(f"pg_verifybackup: every file equals {MANIFEST}")
+    told_to.log(f"every file equals {MANIFEST}")

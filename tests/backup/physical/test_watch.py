@@ -1,0 +1,186 @@
+"""Commits wait for us only while we answer, the server's disk is never filled, and a gap is never silent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mainstay.backup.physical import stream as streams
+from mainstay.backup.physical import watchdog
+from mainstay.backup.physical.plan import moments
+from mainstay.backup.physical.server import name_of
+from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous
+from mainstay.ports.objects.directory import Directory
+from tests.backup.physical.house import PhysicalHouse
+from tests.backup.physical.test_faults import receiver, write_log
+from tests.helpers import aeventually
+from tests.servers.postgres import PostgresServer
+
+OURS = "mainstay_shop"
+
+
+def sight(flushed: int, received: int | None, names: str = "", *, streaming: bool = True) -> Sight:
+    return Sight(flushed, streaming, received, names, "on", "reserved", 0)
+
+
+def test_a_receiver_that_follows_is_never_late() -> None:
+    pace = Pace()
+    assert [pace.late(sight(100 * n, 100 * n - 50), float(n)) for n in range(1, 6)] == [0, 0, 0, 0, 0]
+    assert pace.well(5.0) == 4.0
+
+
+def test_a_receiver_that_stands_still_is_late_from_when_it_should_have_moved() -> None:
+    pace = Pace()
+    pace.late(sight(100, 100), 0.0)
+    assert pace.late(sight(900, 100), 1.0) == 0  # it has all that was there when we looked last
+    assert [pace.late(sight(900, 100), now) for now in (2.0, 3.0, 5.0)] == [0, 1, 3]
+    assert pace.well(5.0) == 0
+    assert pace.late(sight(950, 900), 6.0) == 0
+
+
+def test_one_that_is_gone_and_a_server_that_does_not_answer_are_late() -> None:
+    pace = Pace()
+    assert [pace.late(None, 0.0), pace.late(sight(1, None, streaming=False), 2.0), pace.late(None, 3.0)] == [
+        0,
+        2,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "late", "well", "wish"),
+    [
+        ("", 0.0, 4.9, Wish.NOTHING),
+        ("", 0.0, 5.0, Wish.WAIT),
+        (f'"{OURS}"', 2.9, 0.0, Wish.NOTHING),
+        (f'"{OURS}"', 3.0, 0.0, Wish.GO_ON),
+        (OURS, 3.0, 0.0, Wish.GO_ON),
+        ("another", 9.0, 0.0, Wish.NOTHING),
+        ("another", 0.0, 99.0, Wish.NOTHING),
+    ],
+)
+def test_commits_wait_only_for_one_that_follows(names: str, late: float, well: float, wish: Wish) -> None:
+    assert synchronous(sight(1, 1, names), OURS, late, well, 3.0) is wish
+
+
+def test_every_database_has_a_name_of_its_own_on_its_server() -> None:
+    names = {name_of(name) for name in ("shop", "Shop", "shop-1", "shop.1", "x" * 60, "x" * 59 + "y")}
+    assert len(names) == 6
+    assert all(len(name) <= 63 and name.replace("_", "").isalnum() and name.islower() for name in names)
+
+
+async def test_commits_go_on_without_a_receiver_and_wait_again_for_one(
+    kept: PhysicalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(watchdog, "RETURN_AFTER", 0.5)
+    dsn = f"{kept.server.dsn()}?options=-csynchronous_commit%3Don"
+    kept.change(dsn=dsn, mode="synchronous", fall_back_after=1.0)
+    async with kept.streaming():
+        await aeventually(kept.waits, 20)
+        os.kill(await receiver(kept), signal.SIGSTOP)
+        committed = threading.Event()
+
+        def commit() -> None:
+            with psycopg.connect(kept.server.dsn(), autocommit=True) as connection:
+                connection.execute("SET synchronous_commit = on")
+                connection.execute("CREATE TABLE ledger (id int)")
+            committed.set()
+
+        threading.Thread(target=commit, daemon=True).start()
+        await aeventually(committed.is_set, 20)
+        assert any("commits go on without it" in said for said in kept.board.ever("wal_sync"))
+        # The one that hangs is ended after a while, and commits wait for its successor.
+        await aeventually(kept.waits, 40)
+        await aeventually(lambda: "wal_sync:shop" not in kept.board.live, 20)
+    assert not kept.waits()
+
+
+async def test_somebody_else_s_synchronous_standby_is_left_alone(kept: PhysicalHouse) -> None:
+    kept.change(mode="synchronous")
+    kept.server.execute("ALTER SYSTEM SET synchronous_standby_names = 'theirs'")
+    kept.server.execute("SELECT pg_reload_conf()")
+    try:
+        async with kept.streaming():
+            await aeventually(lambda: any("'theirs'" in said for said in kept.board.ever("wal_sync")), 20)
+        assert kept.server.execute("SHOW synchronous_standby_names") == [("theirs",)]
+    finally:
+        kept.server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        kept.server.execute("SELECT pg_reload_conf()")
+
+
+def slots(server: PostgresServer) -> list[str]:
+    return [name for (name,) in server.execute("SELECT slot_name FROM pg_replication_slots")]
+
+
+async def test_the_slot_is_dropped_before_it_fills_the_server_s_disk(
+    kept: PhysicalHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(streams, "LONGEST_PAUSE", 0.3)
+    kept.change(most_retained=64 * 10**6)
+    (tmp_path / "a file").touch()
+    sound = kept.vault
+    async with kept.streaming() as stream:
+        await kept.shipped(stream, write_log(kept))
+        broken = Directory(path=tmp_path / "a file" / "vault")
+        for shipper in stream._shippers.values():
+            shipper.archive.storage = broken
+        for _ in range(6):
+            write_log(kept)
+        dropped = "are allowed: the slot was dropped"
+        await aeventually(lambda: any(dropped in said for said in kept.board.ever("wal_slot")), 20)
+        assert slots(kept.server) == []
+        for shipper in stream._shippers.values():
+            shipper.archive.storage = sound
+        await aeventually(lambda: slots(kept.server) == [OURS], 20)
+        await kept.shipped(stream, write_log(kept))
+    assert kept.board.ever("wal_gap") == []  # the receiver had everything, so nothing is missing
+
+
+async def test_log_that_was_lost_is_told_and_a_base_backup_is_taken(
+    tmp_path: Path, kept: PhysicalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_EVERY", 0.1)
+    async with kept.streaming() as stream:
+        await kept.base_backup()
+        await kept.shipped(stream, write_log(kept))
+    kept.server.execute(f"SELECT pg_drop_replication_slot('{OURS}')")
+    for _ in range(3):
+        write_log(kept)
+        kept.server.execute("CHECKPOINT")
+    async with kept.streaming() as stream:
+        await aeventually(lambda: kept.board.ever("wal_gap"), 30)
+        await aeventually(lambda: receiver_follows(kept), 30)
+        await kept.shipped(stream, write_log(kept))
+        await kept.base_backup(full=True)
+    found = await moments(kept.vault, "shop")
+    assert len(found.bases) == 2
+    assert len(found.holes) == 1
+    restored = await kept.restore()
+    assert restored.soundness.faults == []
+
+
+def receiver_follows(house: PhysicalHouse) -> bool:
+    state = house.server.execute(
+        "SELECT state FROM pg_stat_replication WHERE application_name = 'mainstay_shop'"
+    )
+    return state == [("streaming",)]
+
+
+async def test_another_node_goes_on_where_the_storage_ends(kept: PhysicalHouse, tmp_path: Path) -> None:
+    async with kept.streaming() as stream:
+        await kept.base_backup()
+        await kept.shipped(stream, write_log(kept))
+    write_log(kept)
+    kept.server.execute("CHECKPOINT")
+    kept.spool = tmp_path / "another"
+    async with kept.streaming() as stream:
+        await kept.shipped(stream, write_log(kept))
+    assert kept.board.ever("wal_gap") == []
+    assert (await moments(kept.vault, "shop")).holes == []
