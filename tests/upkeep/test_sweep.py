@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from mainstay.core.errors import MainstayError
+from mainstay.ports.clock import FakeClock
+from mainstay.upkeep.cleanup.opened import Opened
 from mainstay.upkeep.cleanup.sweep import DEEPEST
 from tests.upkeep.broom import DAY, left, mounted, needs_root, plant, sweep
 
@@ -158,6 +160,18 @@ def test_a_file_that_is_only_mapped_is_in_use(tmp_path: Path) -> None:
     assert sweep(tmp_path).files == 0
     memory.close()
     assert sweep(tmp_path).files == 1
+
+
+@needs_root
+def test_programs_that_do_not_show_their_files_are_counted(tmp_path: Path) -> None:
+    plant(tmp_path, "a")
+    seen, opened = (tmp_path / "a").stat(), Opened(FakeClock())
+    os.seteuid(65534)
+    try:
+        assert opened.holder(seen) is None
+    finally:
+        os.seteuid(0)
+    assert opened.hidden > 0
 
 
 def test_old_releases_go_but_for_the_newest_and_the_one_in_use(tmp_path: Path) -> None:

@@ -191,8 +191,9 @@ class Cleanup:
             return {}
         for line in done["examples"]:
             self.log(f"{rule.path}: {line}")
-        if opened.blind:
-            self.log(f"{rule.path}: files that programs of other accounts have open cannot be told; root can")
+        if opened.hidden:
+            who = f"{opened.hidden} programs" if opened.hidden > 1 else "one program"
+            self.log(f"{rule.path}: {who} of other accounts did not show what they have open")
         return done
 
     def _sweep(self, rule: PathRule, orders: Orders) -> dict[str, Any] | None:

@@ -18,11 +18,11 @@ FRESH = 1.0
 class Opened:
     """Who has a file open, mapped, as its program or as its directory.
 
-    Without the rights of root only programs of the same account can be seen: then `blind` is true.
+    Without the rights of root only programs of the same account show that: `hidden` is how many did not.
     """
 
     def __init__(self, clock: Clock, proc: Path = Path("/proc")) -> None:
-        self.blind = not (proc / "self").exists()
+        self.hidden = 0
         self._clock = clock
         self._proc = proc
         self._looked = float("-inf")
@@ -38,6 +38,7 @@ class Opened:
 
     def _look(self) -> dict[Identity, str]:
         holders: dict[Identity, str] = {}
+        self.hidden = 0
         with suppress(OSError):
             for pid in os.listdir(self._proc):  # noqa: PTH208 - names alone, a thousand times a minute
                 if pid.isdecimal():
@@ -47,13 +48,14 @@ class Opened:
     def _ask(self, pid: int, holders: dict[Identity, str]) -> None:
         """Note what one process holds; one that ends meanwhile holds nothing."""
         home = self._proc / str(pid)
+        held: list[Identity] = []
         try:
-            held = [*self._descriptors(home, pid), *self._mapped(home)]
+            held += self._descriptors(home, pid)
+            held += self._mapped(home)
         except PermissionError:
-            self.blind = True
-            return
+            self.hidden += 1
         except OSError:
-            return
+            pass
         if held:
             name = f"{_name(home)} ({pid})"
             for identity in held:
