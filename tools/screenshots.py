@@ -55,7 +55,7 @@ async def shoot(browser: Browser, site: Booted, target: Path, names: list[str], 
                 await page.clock.set_fixed_time(site.clock.now())
                 await page.goto(site.url + path)
                 await page.evaluate("document.fonts.ready")
-                if name.startswith("service"):
+                if name.startswith(("service", "gateway")):
                     await page.wait_for_selector(".u-wrap")
                 await page.screenshot(path=target / f"{prefix}{name}-{size}-{scheme}.png", full_page=True)
                 await page.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ import pytest
 
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.proxy.open import Standing
+from mainstay.edge.sight.merge import merged
 from mainstay.ports.clock import SystemClock
+from mainstay.store import gateway
+from mainstay.store.gateway import Seen
 from tests.cli.conftest import TEXT, Cli, Company
 from tests.edge.origins import RawOrigin
 from tests.edge.proxy.parts import route
@@ -54,7 +58,7 @@ class Room:
 
 @pytest.fixture
 def room(company: Company) -> Iterator[list[str]]:
-    company.write(TEXT + "\ngateway: {routes: [{path: /}]}\n")
+    company.write(TEXT + "\ngateway: {routes: [{path: /, name: shop, origin: http://127.0.0.1:9}]}\n")
     directory = company.home / "state" / "edge"
     directory.mkdir(parents=True)
     with Room(directory).open() as urls:
@@ -92,6 +96,42 @@ def test_what_cannot_be_done_is_said(
     assert said.code == code
     assert words in said.err
     assert "hint:" in said.err
+
+
+def test_an_origin_that_is_out_is_said_by_status_and_doctor(
+    room: list[str], company: Company, cli: Cli, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINSTAY_ERP_DSN", "postgresql://127.0.0.1:9/erp")
+    said = cli("doctor", "--json")
+    lines = {line["what"]: (line["state"], line["detail"]) for line in said.data["lines"]}
+    assert lines["route shop"] == ("ok", "1 origin up")
+    fact = {"route": "shop", "configured": [room[0]], "swapped_at": None, "websockets": 0}
+    out = {
+        "url": room[0], "state": "down", "since": now - 90, "at": now - 1, "failed_at": now - 1,
+        "detail": "it answers 500", "active": 0, "requests": 9, "failures": 9,
+    }  # fmt: skip
+    redis = {
+        "what": "redis", "place": "redis://r:6379/0", "state": "down", "since": now - 40, "at": now - 2,
+        "detail": "refused", "grave": False,
+    }  # fmt: skip
+    state = merged([{"routes": [{**fact, "origins": [out]}], "needs": [redis]}], 0)
+    seen = Seen("web1", now - 3, {**state, "lately": None, "gone_since": None})
+    company.change(lambda tx: gateway.put_seen(tx, seen))
+    told = " ".join(cli("status").out.split())
+    held = r"for \d+m \d+s"
+    down = rf"✖ shop {held} its origin is not well; 0.0/s {held} {room[0]} is down: it answers 500"
+    assert re.search(down, told)
+    assert re.search(r"Gateway looked at \d+s ago", told)
+    assert re.search(r"✖ redis for \d+s redis://r:6379/0 does not answer: refused", told)
+    found = cli("status", "--json").data["gateway"]
+    assert (found["state"], found["routes"][0]["state"]) == ("fail", "fail")
+    assert "nobody knows how it is now" in " ".join(_later(company, cli, seen).split())
+
+
+def _later(company: Company, cli: Cli, seen: Seen) -> str:
+    old = Seen(seen.host, seen.at - 600, seen.state)
+    company.change(lambda tx: gateway.put_seen(tx, old))
+    return cli("status").out
 
 
 def test_there_has_to_be_a_gateway(company: Company, cli: Cli) -> None:

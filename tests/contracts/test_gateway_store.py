@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mainstay.store import gateway
 from mainstay.store.base import Store
-from mainstay.store.gateway import HOUR, MINUTE, Seen, Traffic
+from mainstay.store.gateway import HOUR, MINUTE, Seen, Totals, Traffic
 
 DAY = 86400.0
 SHOP = Traffic("shop", answers=10, client_errors=3, admitted=7, limited=2, latencies=(7, 2, 1))
@@ -38,16 +38,8 @@ async def test_what_machines_answered_is_added_up_by_the_minute_and_the_hour(sto
         (start, "shop", 40, 8),
     ]
     found = await store.read(lambda tx: gateway.totals(tx, start))
-    assert (found["admitted"], found["limited"], found["unauthorised"]) == (28, 8, 0)
-    assert (found["admitted_at"], found["refused_at"]) == (start, start)
-    nothing = await store.read(lambda tx: gateway.totals(tx, start + HOUR))
-    assert nothing == {
-        "admitted": 0,
-        "limited": 0,
-        "unauthorised": 0,
-        "admitted_at": None,
-        "refused_at": None,
-    }
+    assert found == Totals(28, 8, 0, start, start)
+    assert await store.read(lambda tx: gateway.totals(tx, start + HOUR)) == Totals()
 
 
 async def test_old_minutes_go_before_old_hours(store: Store) -> None:

@@ -23,6 +23,7 @@ from mainstay.readiness.setup import (
 )
 from mainstay.readiness.upkeep import UPKEEP
 from mainstay.store.certificates import Certificate
+from mainstay.store.gateway import Totals
 from mainstay.store.inbox_delivery import Delivery
 
 NOW = 1_780_000_000.0
@@ -47,6 +48,7 @@ FULL = Setup(
     listen="127.0.0.1:8420",
     sources=("bank",),
     certificates=("shop.test",),
+    routes=("api",),
 )
 SERVED = Certificate("shop.test", not_after=NOW + 40 * DAY, served_at=NOW - HOUR, looked_at=NOW - HOUR)
 ANSWERS = {WEB.id: NOW - 5, DISK.id: NOW - 20, CERTIFICATE.id: NOW - 600}
@@ -65,12 +67,14 @@ GOOD = Evidence(
     arrived={"bank": NOW - HOUR},
     saved_at=NOW - DAY,
     certificates={"shop.test": SERVED},
+    gateway_at=NOW - 4,
+    traffic=Totals(9000, 20, 3, NOW - 60, NOW - DAY),
     hosts=("a", "b"),
     accounts=1,
 )
 
 
-CONDITIONAL = ("webhooks",)
+CONDITIONAL = ("gateway", "webhooks")
 """Rows that are there only where something of their kind is configured."""
 
 
@@ -94,6 +98,7 @@ def test_a_company_with_evidence_for_everything() -> None:
     found = {finding.rule: finding.standing for finding in assess(FULL, GOOD, NOW)}
     proven = {"backups", "health_checks", "process_queued_jobs", "critical_alerts", "alerts", "healing"}
     proven |= {"webhooks", "renew_ssl"}
+    proven |= {"gateway", "webhooks"}
     running = {
         "backups_elsewhere",
         "certificates",
@@ -251,6 +256,11 @@ def test_nothing_at_all() -> None:
             CONFIGURED,
             "its last run failed",
         ),
+        ("gateway", FULL, GOOD, PROVEN, "9,000 requests admitted, 23 turned away within a month"),
+        ("gateway", FULL, but(gateway_at=NOW - HOUR), CONFIGURED, "nobody has seen it carry requests lately"),
+        ("gateway", FULL, but(gateway_at=None), CONFIGURED, "nobody has seen it"),
+        ("gateway", FULL, but(traffic=Totals()), CONFIGURED, "no request was admitted yet"),
+        ("gateway", FULL, but(traffic=Totals(5)), RUNNING, "5 requests admitted, 0 turned away"),
         ("webhooks", FULL, GOOD, PROVEN, "was not taken at first was brought later"),
         ("webhooks", FULL, but(saved_at=NOW - 40 * DAY), RUNNING, "1 source; the newest proven webhook"),
         ("webhooks", FULL, but(dead={"bank": 2}), RUNNING, "dead letters of bank"),

@@ -13,6 +13,7 @@ async def addresses(site: Booted) -> dict[str, str]:
     running = await site.store.read(lambda tx: views.runs(tx, state="running", job="backup:odoo_prod"))
     failed = await site.store.read(lambda tx: views.runs(tx, state="failed", job="cleanup_temp_files"))
     (waits,) = await site.store.read(lambda tx: inbox_delivery.find(tx, state="queued", part=b"INV-2336"))
+    (kept, *_) = await site.store.read(lambda tx: inbox_delivery.find(tx, state="kept"))
     (dead, *_) = await site.store.read(lambda tx: inbox_delivery.find(tx, state="dead"))
     return {
         "overview": "/",
@@ -33,6 +34,10 @@ async def addresses(site: Booted) -> dict[str, str]:
         "channels": "/channels",
         "inbox": "/inbox",
         "inbox-dead": "/inbox?state=dead&source=bank",
+        "inbox-kept": "/inbox?state=kept",
+        "event-kept": f"/inbox/{kept.id}",
+        "gateway": "/gateway",
+        "gateway-route": "/gateway?route=ocr&range=7d",
         "event": f"/inbox/{waits.id}",
         "event-dead": f"/inbox/{dead.id}",
         "readiness": "/readiness",

@@ -18,6 +18,7 @@ from mainstay.web.plan import (
     DatabasePlan,
     JobPlan,
     Plan,
+    RoutePlan,
     ServicePlan,
     SourcePlan,
     StoragePlan,
@@ -106,6 +107,25 @@ SOURCES = (
     ("bank", "http://10.0.0.11:8069/hooks/bank", "hmac", ("webhook_bank", "webhook_bank_new")),
     ("shop", "http://10.0.0.11:8069/hooks/shop", "shopify", ("webhook_shop",)),
     ("github", "deploy-from-hook", "github", ("webhook_github",)),
+    ("partner", "nobody", "standard_webhooks", ("webhook_partner",), False, 2592000.0),
+)
+
+ROUTES = (
+    (
+        "odoo",
+        "/ on erp.example.com",
+        "whoever proves who they are",
+        "",
+        ("http://10.0.0.11:8069", "http://10.0.0.12:8069"),
+    ),
+    (
+        "ocr",
+        "/ocr",
+        "whoever proves who they are",
+        "60 in 1m",
+        ("http://10.0.0.21:8000", "http://10.0.0.22:8000"),
+    ),
+    ("/status", "GET /status", "anybody", "", ("http://10.0.0.30:9000",)),
 )
 
 
@@ -150,6 +170,7 @@ def plan(*, hostile: bool = False) -> Plan:
             )
             for name in CERTIFICATES
         ),
+        routes=tuple(RoutePlan(*route) for route in ROUTES),
         readiness=setup(),
     )
 
@@ -174,5 +195,6 @@ def setup() -> Setup:
         storages=(StorageFacts("spaces", "s3", "bucket backups at sgp1.example.com", elsewhere=True),),
         channels=tuple(ChannelFacts(*channel) for channel in CHANNELS),
         jobs={"cleanup_temp_files": "cleanup", "process_queued_jobs": "command"},
+        routes=("odoo", "ocr", "/status"),
         covered={"security_patches": "unattended-upgrades on every server, see web1"},
     )

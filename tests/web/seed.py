@@ -15,6 +15,7 @@ from mainstay.store.nodes import NodeRow
 from mainstay.web.plan import Plan
 from tests.web.seed_backups import backups
 from tests.web.seed_certificates import certificates
+from tests.web.seed_gateway import gateway
 from tests.web.seed_inbox import webhooks
 from tests.web.seed_incidents import incidents
 from tests.web.seed_runs import runs
@@ -67,6 +68,7 @@ async def seed(store: Store, plan: Plan, now: float, *, hostile: bool = False) -
     await store.write(lambda tx: _play(tx, acts, now))
     await store.write(lambda tx: certificates(tx, now, hostile=hostile))
     await store.write(lambda tx: webhooks(tx, now, hostile=hostile))
+    await store.write(lambda tx: gateway(tx, now, hostile=hostile))
     await store.write(lambda tx: answers(tx, plan, now, hostile=hostile))
 
 

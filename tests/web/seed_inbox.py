@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from mainstay.core.ids import first_id
 from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Tx
-from mainstay.store.inbox import DEAD, DELIVERED, QUEUED, Arrival, key_of
+from mainstay.store.inbox import DEAD, DELIVERED, KEPT, QUEUED, Arrival, key_of
 from mainstay.store.inbox_delivery import Ending
 
 BAD = "<script>alert('x')</script>\"'>&"
@@ -69,6 +70,12 @@ def webhooks(tx: Tx, now: float, *, hostile: bool = False) -> None:
         at = now - (41 - number) * 90.0
         kind = "payment.settled"
         made.append(arrival(number, at, "bank", kind, payment(number, hostile=hostile), hostile=hostile))
+    for number in range(41, 46):
+        body = payment(number, hostile=hostile)
+        one = arrival(
+            number, now - (46 - number) * 4 * HOUR, "partner", "ledger.closed", body, hostile=hostile
+        )
+        made.append(replace(one, state=KEPT))
     inbox.put_many(tx, made)
     endings = []
     for number, one in enumerate(made):
@@ -84,6 +91,8 @@ def _endings(number: int, one: Arrival, now: float) -> list[Ending]:
         return Ending(one.id, one.source, attempt, state, at, 0.021 * attempt, status, detail, **more)
 
     at = one.received_at
+    if one.state == KEPT:
+        return []
     if number >= 36:
         if number > 37:
             return []

@@ -55,8 +55,8 @@ async def test_it_can_be_searched(client: Client, query: str, rows: int) -> None
 async def test_pages_follow_one_another(client: Client) -> None:
     first = json.loads((await client.get("/api/v1/inbox?limit=30")).text)["events"]
     second = json.loads((await client.get(f"/api/v1/inbox?limit=30&before={first[-1]['id']}")).text)["events"]
-    assert (len(first), len(second)) == (30, 11)
-    assert len({one["id"] for one in first + second}) == 41
+    assert (len(first), len(second)) == (30, 16)
+    assert len({one["id"] for one in first + second}) == 46
 
 
 async def test_an_event_shows_what_came_and_what_became_of_it(site: Booted, client: Client) -> None:
@@ -129,7 +129,7 @@ async def test_those_chosen_and_all_that_match_are_replayed(site: Booted, client
     one = await client.submit("/inbox", "/inbox/replay", **{f"event.{dead[0].id}": "on"})
     assert "1 event is brought again." in Markup(one.text).text
     none = await client.submit("/inbox", "/inbox/replay")
-    assert "Nothing was chosen." in Markup(none.text).text
+    assert "Nothing was chosen" in Markup(none.text).text
     rest = await client.submit("/inbox?state=dead", "/inbox/replay", state="dead", all="1")
     assert rest.url.endswith("/inbox?state=dead&replayed=1")
     assert await site.store.read(lambda tx: inbox_delivery.find(tx, state="dead")) == []
@@ -216,3 +216,28 @@ def test_long_bodies_are_compared_as_far_as_is_quick() -> None:
     other = Shown("text", (*one.lines[:-1], "another"))
     assert difference(one, one) == []
     assert difference(one, other) == [("@", "")]
+
+
+async def test_what_nobody_takes_is_called_kept_and_cannot_be_brought(site: Booted, client: Client) -> None:
+    page = await client.get("/inbox?state=kept")
+    text = Markup(page.text).text
+    assert "5 kept" in text
+    assert "each for 30 d" in text
+    assert 'name="event.' not in page.text
+    assert "Replay" not in text
+    path = (await addresses(site))["event-kept"]
+    kept = Markup((await client.get(path)).text).text
+    assert "its source has no target. It is forgotten in 29 d." in kept
+    assert "Bring it now" not in kept
+    token = await client.get("/inbox")
+    said = await client.post(f"{path}/replay", {"csrf": token.csrf})
+    assert (said.status, "nobody takes it" in said.text) == (404, True)
+    (source,) = [
+        one
+        for one in json.loads((await client.get("/api/v1/inbox/sources")).text)["sources"]
+        if one["name"] == "partner"
+    ]
+    assert (source["kept"], source["waiting"], source["oldest_at"]) == (5, 0, None)
+    found = read((await client.get("/metrics")).text)
+    assert found["mainstay_inbox_kept", (("source", "partner"),)] == 5
+    assert found["mainstay_inbox_waiting", (("source", "partner"),)] == 0

@@ -56,7 +56,7 @@ async def _serve_one(
     """Serve one configuration; give the next one, or None when it is time to end."""
     async with open_app(config, role="agent") as app:
         await app.store.write(lambda tx: app.desk.clear_condition(tx, CONFIG_CONDITION, "the file is right"))
-        if config.gateway is None:
+        if not _carries(config):
             await app.store.write(lambda tx: gateway.forget(tx, app.node.host))
         async with _working(app, say) as work:
             while not work.done():
@@ -127,7 +127,7 @@ async def _work(app: App, say: Say) -> None:
         tasks.create_task(report(app, say))
         if app.config.webhooks:
             tasks.create_task(_deliver(app))
-        if app.config.gateway is not None:
+        if _carries(app.config):
             tasks.create_task(app.look_at_gateway())
         tasks.create_task(keep_logs(app))
         for sender in app.senders():
@@ -145,7 +145,7 @@ async def _watch(app: App) -> None:
         set(app.jobs),
         set(config.notify),
         set(config.webhooks),
-        gateway=config.gateway is not None,
+        gateway=_carries(config),
     )
 
     async def ask() -> None:
@@ -154,6 +154,11 @@ async def _watch(app: App) -> None:
 
     async with Lease(app.store, app.clock, app.node, "checks") as lease:
         await lease.keep(ask)
+
+
+def _carries(config: Config) -> bool:
+    """Whether there is a gateway of mainstay's own to look at; what another engine carries it does not see."""
+    return config.gateway is not None and bool(config.gateway.carried)
 
 
 async def _deliver(app: App) -> None:

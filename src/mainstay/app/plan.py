@@ -8,6 +8,8 @@ from mainstay.config.model import Config, ServiceSettings
 from mainstay.core.job import Job
 from mainstay.core.secret import redact
 from mainstay.core.service import Process, Unit
+from mainstay.core.units import format_duration
+from mainstay.edge.gateway.settings import GatewaySettings, RouteSettings
 from mainstay.edge.webhooks import WebhookSettings
 from mainstay.web.plan import (
     ChannelPlan,
@@ -15,6 +17,7 @@ from mainstay.web.plan import (
     DatabasePlan,
     JobPlan,
     Plan,
+    RoutePlan,
     ServicePlan,
     SourcePlan,
     StoragePlan,
@@ -39,6 +42,9 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
         ),
         sources=tuple(_source(name, settings) for name, settings in config.webhooks.items()),
         certificates=certs.plans_of(config),
+        routes=tuple(_route(route, config.gateway) for route in config.gateway.carried)
+        if config.gateway
+        else (),
         readiness=setup(config),
     )
 
@@ -48,6 +54,22 @@ def _source(name: str, settings: WebhookSettings) -> SourcePlan:
     target = settings.deliver_to.place() if settings.deliver_to else "nobody"
     secrets = tuple(secret.name for secret in settings.secrets)
     return SourcePlan(name, redact(target), settings.scheme.type_name, secrets, brought, settings.keep)
+
+
+def _route(route: RouteSettings, gateway: GatewaySettings) -> RoutePlan:
+    methods = f"{', '.join(route.methods)} " if route.methods else ""
+    hosts = f" on {', '.join(route.hosts)}" if route.hosts else ""
+    auth = route.auth or ("required" if gateway.auth.any else "none")
+    who = {"required": "whoever proves who they are", "optional": "anybody, known or not", "none": "anybody"}[
+        auth
+    ]
+    limit = (
+        f"{route.limit.quota} in {format_duration(route.limit.window)}"
+        if route.limit and route.limit.quota
+        else ""
+    )
+    origins = tuple(redact(url) for url in route.origin)
+    return RoutePlan(route.label, f"{methods}{route.path}{hosts}", who, limit, origins)
 
 
 def _services(config: Config) -> tuple[ServicePlan, ...]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mainstay.cli.examine_gateway import gateway_lines
 from mainstay.core.amounts import format_size
 from mainstay.core.errors import MainstayError
 from mainstay.store.inbox import DEAD, KEPT, QUEUED
@@ -105,14 +106,8 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
     if app.config.webhooks:
         listen = app.config.edge.webhooks
         yield await examined("edge for webhooks", lambda: _edge("edge for webhooks", listen))
-    if app.config.gateway is not None:
-        where = app.config.edge.gateway
-        yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
-        if app.config.gateway.engine == "envoy":
-            yield await examined("envoy", lambda: _envoy(app))
-        if app.config.gateway.asked is not None:
-            asked = app.config.edge.decide
-            yield await examined("edge for proxies", lambda: _edge("edge for proxies", asked))
+    async for line in _gateway(app):
+        yield line
     for name, source in app.config.webhooks.items():
         look = _target if source.deliver_to is not None else _kept
         yield await examined(f"target of {name}", lambda look=look, name=name: look(app, name))  # type: ignore[misc]
@@ -129,6 +124,21 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
         yield await examined(f"service {name}", lambda name=name: _service(app, name))  # type: ignore[misc]
     for name in app.config.notify:
         yield await examined(f"channel {name}", lambda name=name: _channel(app, name, send))  # type: ignore[misc]
+
+
+async def _gateway(app: "App") -> AsyncIterator[Line]:
+    """Examine the gateway, if there is one."""
+    if app.config.gateway is None:
+        return
+    where = app.config.edge.gateway
+    yield await examined("edge's gateway", lambda: _edge("edge's gateway", where))
+    if app.config.gateway.engine == "envoy":
+        yield await examined("envoy", lambda: _envoy(app))
+    for line in await asyncio.to_thread(gateway_lines, app.config):
+        yield line
+    if app.config.gateway.asked is not None:
+        asked = app.config.edge.decide
+        yield await examined("edge for proxies", lambda: _edge("edge for proxies", asked))
 
 
 async def _journal(app: "App") -> str:

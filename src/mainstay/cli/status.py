@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 from mainstay.cli.context import Context
 from mainstay.cli.marks import mark, worst
 from mainstay.cli.output import Output, Text
-from mainstay.cli.status_edge import print_sources, sources
+from mainstay.cli.status_edge import Outside, outside, outside_of, print_outside
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, count, latency, moment, span, zone_of
 from mainstay.readiness.setup import ServiceFacts, Setup
-from mainstay.store import inbox_delivery, meta, status, views
+from mainstay.store import meta, status, views
 from mainstay.store.base import Row, Tx
-from mainstay.store.inbox_delivery import Delivery, Standing
 
 STALE = 60.0
 """Seconds after its last beat that the agent is taken for gone."""
@@ -35,8 +34,7 @@ class Seen(NamedTuple):
     p95: dict[str, float]
     silences: list[Row]
     healing_off: str | None
-    inbox: list[Standing]
-    deliveries: dict[str, Delivery]
+    outside: Outside | None
 
     @property
     def wrote_at(self) -> float | None:
@@ -72,7 +70,7 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
         hint = f"did you mean {guess}?" if guess else f"known: {', '.join(names)}"
         raise UsageError(f"there is no service {args.service}", hint=hint)
     now = ctx.clock.now()
-    seen = ctx.look(lambda tx: look(tx, now))
+    seen = ctx.look(lambda tx: look(tx, now, setup))
     if args.service:
         mine = [each for each in seen.incidents if each["service"] == args.service]
         seen = seen._replace(incidents=mine)
@@ -84,7 +82,7 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
     return _code(rows, seen)
 
 
-def look(tx: Tx, now: float) -> Seen:
+def look(tx: Tx, now: float, setup: Setup) -> Seen:
     """Read everything at once."""
     return Seen(
         now=now,
@@ -96,8 +94,7 @@ def look(tx: Tx, now: float) -> Seen:
         p95=status.p95(tx, now - HOUR),
         silences=status.silences(tx, now),
         healing_off=meta.get(tx, meta.HEALING_OFF),
-        inbox=inbox_delivery.stats(tx),
-        deliveries=inbox_delivery.deliveries(tx),
+        outside=outside(tx, setup),
     )
 
 
@@ -188,7 +185,7 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
         out.print(("  no service is configured", "dim"))
     _incidents(out, seen)
     _backups(out, setup, seen)
-    print_sources(out, sources(setup, seen.inbox, seen.deliveries), seen.now)
+    print_outside(out, setup, seen.outside, seen.now)
 
 
 def _switched_off(out: Output, timezone: str, seen: Seen) -> None:
@@ -282,5 +279,5 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
             }
             for database in setup.databases
         ],
-        "webhooks": sources(setup, seen.inbox, seen.deliveries),
+        **outside_of(setup, seen.outside, seen.now),
     }

@@ -53,6 +53,9 @@ def setup(config: "Config") -> Setup:
         sources=tuple(name for name, source in config.webhooks.items() if source.deliver_to is not None),
         kept=tuple(name for name, source in config.webhooks.items() if source.deliver_to is None),
         certificates=tuple(each.called for each in config.certificates),
+        routes=tuple(route.label for route in config.gateway.carried if route.origin)
+        if config.gateway
+        else (),
         covered=dict(config.readiness.covered),
         proof_age=config.readiness.proof_age,
     )

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mainstay.store import certificates, inbox, inbox_delivery
+from mainstay.store import certificates, gateway, inbox, inbox_delivery
 from mainstay.store.base import Row, Tx
 from mainstay.store.certificates import Certificate
+from mainstay.store.gateway import Totals
 from mainstay.store.inbox import DEAD, QUEUED
 from mainstay.store.inbox_delivery import Delivery
 
 ALIVE = 300.0
 """Seconds after its last beat that an agent still counts as living."""
+MONTH = 31 * 86400.0
 
 
 class Done(NamedTuple):
@@ -49,6 +51,10 @@ class Evidence:
     saved_at: float | None = None
     """When a target last took a webhook that it had not taken before."""
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    gateway_at: float | None = None
+    """When a process of the gateway was last seen to carry requests."""
+    traffic: Totals = field(default_factory=Totals)
+    """What it let in and turned away within a month."""
     hosts: tuple[str, ...] = ()
     accounts: int = 0
 
@@ -80,6 +86,8 @@ def gather(tx: Tx, now: float) -> Evidence:
         arrived=_arrived(inbox.uses(tx)),
         saved_at=inbox_delivery.saved_at(tx),
         certificates={each.name: each for each in certificates.everything(tx)},
+        gateway_at=max((one.at for one in gateway.seen(tx) if one.state["processes"]), default=None),
+        traffic=gateway.totals(tx, now - MONTH),
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )

@@ -91,6 +91,13 @@ _ROWS = (
         "let the sender come again, and compare with its own list",
     ),
     Row(
+        "gateway",
+        P1,
+        "The gateway lets in who may, and no oftener than they may",
+        "one client takes the API down, or reads what is not theirs",
+        "limit and authenticate in the proxy or the application",
+    ),
+    Row(
         "optimize_database",
         P1,
         "Databases are kept in shape",

@@ -290,6 +290,23 @@ def webhooks(setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
     return running(f"{_count(sources, 'source')}; the newest proven webhook", max(times))
 
 
+@rule("gateway")
+def the_gateway(setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
+    """Proven when it let requests in and turned others away within the month; no row without a route to an origin."""
+    if not setup.routes:
+        return None
+    at, counts = evidence.gateway_at, evidence.traffic
+    if at is None or now - at > 5 * SLACK:
+        return configured("nobody has seen it carry requests lately", "mainstay up", at)
+    turned = counts.limited + counts.unauthorised
+    if not counts.admitted:
+        return configured(f"{_count(setup.routes, 'route')}; no request was admitted yet", None, at)
+    told = f"{counts.admitted:,} requests admitted, {turned:,} turned away within a month"
+    if turned:
+        return proven(told, max(counts.admitted_at or 0.0, counts.refused_at or 0.0))
+    return running(told, at)
+
+
 @rule("journal_backup")
 def journal_backup(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     """Running when the journal was copied within two days; one in PostgreSQL is backed up like any database."""

@@ -66,6 +66,8 @@ class Setup(NamedTuple):
     """Sources of webhooks that are kept only."""
     certificates: tuple[str, ...] = ()
     """Certificates that are renewed, by name."""
+    routes: tuple[str, ...] = ()
+    """Routes of the gateway that lead to an origin, as metrics call them."""
     covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
 

@@ -58,6 +58,17 @@ class Sample:
     traffic: Traffic
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What was let in and turned away; `admitted_at` and `refused_at` are the newest hours in which anything was."""
+
+    admitted: int = 0
+    limited: int = 0
+    unauthorised: int = 0
+    admitted_at: float | None = None
+    refused_at: float | None = None
+
+
 def put_seen(tx: Tx, seen: Seen) -> None:
     """Say how a machine's gateway is; signals `gateway`."""
     tx.run("gateway.put_seen", host=seen.host, at=seen.at, seen=json.dumps(seen.state, ensure_ascii=False))
@@ -97,13 +108,11 @@ def samples(tx: Tx, span: int, since: float) -> list[Sample]:
     return [Sample(at, traffic) for (at, _), traffic in found.items()]
 
 
-def totals(tx: Tx, since: float) -> Row:
-    """Give what was `admitted`, `limited` and `unauthorised` since a moment.
-
-    `admitted_at` and `refused_at` are the newest hours in which anything was, None without one.
-    """
+def totals(tx: Tx, since: float) -> Totals:
+    """Give what was admitted and turned away since a moment."""
     row = tx.one("gateway.totals", since=since) or {}
-    return {name: value if name.endswith("_at") else int(value or 0) for name, value in row.items()}
+    counts = {name: int(row.get(name) or 0) for name in ("admitted", "limited", "unauthorised")}
+    return Totals(**counts, admitted_at=row.get("admitted_at"), refused_at=row.get("refused_at"))
 
 
 def prune(tx: Tx, now: float) -> int:

@@ -16,7 +16,7 @@ from mainstay import __version__
 from mainstay.core.run import RunState
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
-from mainstay.web import api_inbox
+from mainstay.web import api_gateway, api_inbox
 from mainstay.web.health import CheckHealth, ServiceHealth, health
 from mainstay.web.latencies import p95s
 from mainstay.web.pages import backups as backup_pages
@@ -51,6 +51,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{v1}/backups", backups),
         Route(f"{v1}/certificates", certificates),
         Route(f"{v1}/outbox", outbox),
+        *api_gateway.routes(v1),
         *api_inbox.routes(v1),
         Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]

@@ -8,7 +8,18 @@ from mainstay.core.errors import JournalError
 from mainstay.ports.clock import Clock
 from mainstay.store.base import Store
 
-TOPICS = ("results", "incidents", "runs", "backups", "outbox", "log", "certificates")
+TOPICS = (
+    "results",
+    "incidents",
+    "runs",
+    "backups",
+    "outbox",
+    "log",
+    "certificates",
+    "inbox",
+    "deliveries",
+    "gateway",
+)
 BEAT = 15.0
 """Seconds between two signs of life on a quiet stream."""
 LIFE = 300.0

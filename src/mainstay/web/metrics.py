@@ -13,9 +13,12 @@ from mainstay.core.errors import MainstayError
 from mainstay.edge.families import FAMILIES
 from mainstay.edge.http.meter import Family, read
 from mainstay.edge.http.meter import Sample as Counted
-from mainstay.store import views
+from mainstay.edge.sight.picture import Picture, picture
+from mainstay.store import gateway, views
 from mainstay.store.base import Row, Tx
+from mainstay.web.described import Described
 from mainstay.web.health import ServiceHealth, health
+from mainstay.web.metrics_gateway import GATEWAY, gateway_samples
 from mainstay.web.pages import certificates, inbox
 from mainstay.web.pages.backups import DatabaseLine, lines
 from mainstay.web.pages.certificates import CertificateLine
@@ -30,15 +33,6 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1")
 NEAR = ("localhost", *LOOPBACK)
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A metric's name, what it means and its labels."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
 
 
 METRICS = (
@@ -133,6 +127,7 @@ METRICS = (
         "1 while the target takes webhooks, 0 while it is left alone.",
         ("source",),
     ),
+    *GATEWAY,
     Described("mainstay_runs", "Runs in the journal by job and state.", ("job", "state")),
     Described(
         "mainstay_job_last_success_age_seconds", "Seconds since a run of the job was last done.", ("job",)
@@ -154,6 +149,7 @@ class Snapshot:
     runs: list[Row]
     sources: list[SourceLine]
     certificates: list[CertificateLine]
+    gateway: Picture
 
 
 def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
@@ -169,6 +165,7 @@ def look(tx: Tx, plan: Plan, now: float) -> Snapshot:
         views.run_counts(tx),
         inbox.lines(tx, plan),
         certificates.lines(tx, plan, now),
+        picture(gateway.seen(tx), now, [route.name for route in plan.routes if route.origins]),
     )
 
 
@@ -186,6 +183,7 @@ def samples(seen: Snapshot) -> Iterator[Sample]:
     yield from _certificates(seen)
     yield from _channels(seen)
     yield from _inbox(seen)
+    yield from gateway_samples(seen.gateway, seen.now)
     yield from _runs(seen)
 
 

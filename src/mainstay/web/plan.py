@@ -88,6 +88,17 @@ class CertificatePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """A route of the gateway: what it is for and who may use it, in words; `name` as in metrics."""
+
+    name: str
+    what: str
+    who: str = ""
+    limit: str = ""
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoragePlan:
     """Where backups lie: the name, the type and the place in words."""
 
@@ -110,6 +121,7 @@ class Plan:
     storages: tuple[StoragePlan, ...] = ()
     sources: tuple[SourcePlan, ...] = ()
     certificates: tuple[CertificatePlan, ...] = ()
+    routes: tuple[RoutePlan, ...] = ()
     readiness: Setup | None = None
 
     def service(self, name: str) -> ServicePlan | None:

@@ -34,6 +34,7 @@ def environment() -> Environment:
         span=words.span,
         rough=words.rough,
         latency=words.latency,
+        persecond=words.per_second,
         count=words.count,
         bytes=words.size,
         share=words.share,

@@ -108,6 +108,7 @@ def page(request: Request, template: str, frame: Row, context: dict[str, Any], s
         "beat": Beat(frame, now),
         "login": login,
         "scored": site.plan.readiness is not None,
+        "carries": bool(site.plan.routes) or request.url.path.startswith("/gateway"),
         "receives": bool(site.plan.sources) or request.url.path.startswith("/inbox"),
         "certified": bool(site.plan.certificates) or request.url.path == "/certificates",
         "csrf": mask(login.csrf) if login else "",

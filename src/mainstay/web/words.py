@@ -61,6 +61,17 @@ def latency(seconds: float | None) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
+def per_second(rate: float | None) -> str:
+    """Write a rate: `0`, `0.3/s`, `12/s`, `1,240/s`."""
+    if rate is None:
+        return NONE
+    if rate == 0:
+        return "0"
+    if rate < 0.01:
+        return "<0.01/s"
+    return f"{rate:.2g}/s" if rate < 10 else f"{rate:,.0f}/s"
+
+
 def count(number: float | None) -> str:
     """Write a count with commas between thousands."""
     return NONE if number is None else f"{int(number):,}"

@@ -208,6 +208,11 @@ class GatewaySettings(Settings):
         """Who may ask for decisions, if anybody."""
         return DecideSettings() if self.decide is None and self.engine == "envoy" else self.decide
 
+    @property
+    def carried(self) -> list[RouteSettings]:
+        """The routes whose requests mainstay carries itself, and can see: none with another engine."""
+        return self.routes if self.engine == "built-in" else []
+
     @field_validator("sign")
     @classmethod
     def _long_enough(cls, value: Secret | None) -> Secret | None:

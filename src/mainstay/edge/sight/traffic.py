@@ -7,7 +7,7 @@ from typing import Any
 from mainstay.edge.http.meter import Sample
 from mainstay.edge.http.witness import ROUTE_ANSWERS, ROUTE_TOOK
 from mainstay.edge.proxy.counts import REQUESTS
-from mainstay.store.gateway import Traffic
+from mainstay.store.gateway import Traffic, together
 
 LISTENER = "gateway"
 BOUNDS = ROUTE_TOOK.bounds
@@ -97,10 +97,11 @@ class Rates:
         return {route: less(one, before.get(route)) for route, one in now.items()}
 
     def lately(self) -> dict[str, Any] | None:
-        """Give the figures of every route, and the `seconds` that they are of; None after a first look."""
+        """Give the figures of every route, of `all`, and the `seconds` that they are of; None after a first look."""
         if len(self._looks) < 2:
             return None
         (began, first), (ended, last) = self._looks[0], self._looks[-1]
         seconds = ended - began
-        routes = {route: figures(less(one, first.get(route)), seconds) for route, one in last.items()}
-        return {"seconds": seconds, "routes": routes}
+        fresh = {route: less(one, first.get(route)) for route, one in last.items()}
+        routes = {route: figures(one, seconds) for route, one in fresh.items()}
+        return {"seconds": seconds, "all": figures(together(fresh.values()), seconds), "routes": routes}

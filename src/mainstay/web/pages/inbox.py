@@ -131,6 +131,7 @@ async def listing(request: Request) -> Response:
         before=before,
         states=STATES,
         box=BOX,
+        brought={source.name for source in plan.sources if source.brought},
         replayed=int(replayed) if replayed.isdecimal() and len(replayed) < 10 else None,
     )
 

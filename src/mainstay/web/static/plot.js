@@ -1,4 +1,4 @@
-// Latency plots with a cursor; the page carries the same plot as a picture for those without scripts.
+// Plots with a cursor; the page carries the same plot as a picture for those without scripts.
 (() => {
   "use strict";
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -12,31 +12,51 @@
     [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
     [1, "{HH}:{mm}:{ss}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
   ];
-  let plot = null;
+  const LATENCY = "p95:accent:p95,p50:ok-fill:p50:dash";
+  const perSecond = (value) => value == null ? "–" : value === 0 ? "0" : (value < 10 ? Number(value.toPrecision(2)) : Math.round(value).toLocaleString("en")) + "/s";
+
+  // "COLUMN:TOKEN:LABEL[:dash],..." says which columns are drawn, and how.
+  const linesOf = (box) => (box.dataset.lines || LATENCY).split(",").map((one) => {
+    const [column, colour, label, dash] = one.split(":");
+    return { column, colour, label, dash };
+  });
 
   function draw(box, data) {
-    plot?.destroy();
+    box.uplot?.destroy();
+    const write = box.dataset.unit === "/s" ? perSecond : milliseconds;
+    const least = box.dataset.unit === "/s" ? 0.01 : 1;
+    const lines = linesOf(box);
     const axis = { stroke: token("--ink-3"), font: "12px " + token("--sans"), grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
     const few = box.clientWidth < 500;
-    plot = new uPlot({
+    box.uplot = new uPlot({
       width: box.clientWidth, height: 236, padding: [10, 8, 0, 0],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), zone),
       cursor: { points: { size: 7 }, drag: { x: true, y: false } },
-      scales: { x: { range: [data.from, data.to] }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
-      axes: [{ ...axis, space: few ? 70 : 90, values: PERIODS }, { ...axis, size: 58, values: (_, ticks) => ticks.map(milliseconds) }],
+      scales: { x: { range: [data.from, data.to] }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, least)] } },
+      axes: [{ ...axis, space: few ? 70 : 90, values: PERIODS }, { ...axis, size: 58, values: (_, ticks) => ticks.map(write) }],
       series: [
         { value: (_, at) => at == null ? "–" : new Date(at * 1000).toLocaleString("en-GB", { timeZone: zone, dateStyle: "medium", timeStyle: "short" }) },
-        { label: "p95", stroke: token("--accent"), width: 1.6, value: (_, value) => milliseconds(value), points: { show: false } },
-        { label: "p50", stroke: token("--ok-fill"), width: 1.4, dash: [5, 4], value: (_, value) => milliseconds(value), points: { show: false } },
+        ...lines.map(({ colour, label, dash }) => ({
+          label, stroke: token("--" + colour), width: dash ? 1.4 : 1.6, dash: dash ? [5, 4] : undefined, value: (_, value) => write(value), points: { show: false },
+        })),
       ],
-    }, [data.at, data.p95, data.p50], box);
+    }, [data.at, ...lines.map(({ column }) => data[column])], box);
+    box.querySelectorAll(".u-legend tr").forEach((row, at) => {
+      if (at) row.style.setProperty("--mark", "var(--" + lines[at - 1].colour + ")");
+    });
   }
 
+  const fetched = new Map();
+  const get = (address) => {
+    if (!fetched.has(address)) {
+      fetched.set(address, fetch(address, { headers: { Accept: "application/json" } }).then((answer) => answer.ok ? answer.json() : null));
+    }
+    return fetched.get(address);
+  };
+
   async function show(box) {
-    const answer = await fetch(box.dataset.plot, { headers: { Accept: "application/json" } });
-    if (!answer.ok) return;
-    const data = await answer.json();
-    if (!data.at.length) return;
+    const data = await get(box.dataset.plot);
+    if (!data?.at.length) return;
     box.replaceChildren();
     draw(box, data);
     let width = box.clientWidth;
@@ -46,6 +66,5 @@
     addEventListener("mainstay:theme", () => draw(box, data));
   }
 
-  const box = document.querySelector("[data-plot]");
-  if (box) show(box);
+  document.querySelectorAll("[data-plot]").forEach((box) => show(box));
 })();
