@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 
+from mainstay.backup.jobs import ProveBackup
+from mainstay.backup.ports import BackupPorts
 from mainstay.core.job import JobFailed
 from mainstay.ports.objects import StorageError
 from mainstay.ports.objects.directory import Directory
 from mainstay.store import backups
-from mainstay.store.backups import BackupState
-from tests.backup.house import House
+from mainstay.store.backups import Backup, BackupState, Proof
+from tests.backup.house import House, Run
 from tests.servers.postgres import PostgresServer
 
 
@@ -202,3 +205,74 @@ async def test_only_the_rows_of_an_excluded_table_are_left_out(house: House, sho
     manifest = house.manifest(backup)
     assert manifest.skipped == {"public.sale": "excluded in the configuration"}
     assert "public.sale" in manifest.schema_.parts["relation"]
+
+
+async def test_it_is_proven_from_a_storage_that_can_be_read(house: House) -> None:
+    house.storage("vault", house.vault.model_copy(update={"write_only": True}))
+    house.storage("second", house.vault.model_copy(update={"path": house.directory / "second"}))
+    house.database("shop", house.ports.database("shop").dsn.reveal(), to=["second", "vault"])
+    assert (await house.backup()).data["proven"] is True
+    states = {each.storage: each.state for each in await house.all()}
+    # Nobody has seen what became of the one that may only be written.
+    assert states == {"second": BackupState.PROVEN, "vault": BackupState.TAKEN}
+
+
+async def test_a_storage_that_fails_at_the_end_keeps_no_other_from_its_retention(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.storage("second", house.vault.model_copy(update={"path": house.directory / "second"}))
+    url = house.ports.database("shop").dsn.reveal()
+    house.database("shop", url, to=["vault", "second"], keep={"daily": 1, "monthly": 0})
+    await house.backup()
+    house.clock.step(3 * 86400)
+    remove = Directory.remove
+
+    async def fails(self: Directory, name: str) -> None:
+        if self.path.name == "vault" and name.startswith("shop/"):
+            raise StorageError("the disk is on fire")
+        await remove(self, name)
+
+    monkeypatch.setattr(Directory, "remove", fails)
+    run = house.run()
+    with pytest.raises(
+        JobFailed, match="backed up in vault, second, but something is wrong with vault: the disk"
+    ):
+        await house.backup(run=run)
+    assert [each.storage for each in await house.all()].count("second") == 1
+    monkeypatch.undo()
+    assert (await house.backup(run=run)).data["proven"] is True
+    assert sorted(each.storage for each in await house.all()) == ["second", "vault"]
+
+
+async def test_what_does_not_fit_into_the_budget_is_proven_first_next_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.storage("second", house.vault.model_copy(update={"path": house.directory / "second"}))
+    url = house.ports.database("shop").dsn.reveal()
+    house.database("shop", url, to=["vault", "second"], prove="0 4 * * 0", prove_budget="1m")
+    await house.backup()
+    proven: list[str] = []
+
+    async def slow(run: Run, ports: BackupPorts, backup: Backup) -> Proof:
+        proven.append(backup.storage)
+        await house.clock.advance(50.0)
+        return Proof(
+            f"p{len(proven)}", backup.id, house.clock.now(), BackupState.PROVEN, "equal", 50.0, 2, 3300,
+            {"differences": []}, run.id,
+        )  # fmt: skip
+
+    monkeypatch.setattr(house.clock, "busy", contextlib.nullcontext)
+    monkeypatch.setattr("mainstay.backup.jobs.prove", slow)
+    for _ in range(3):
+        run = house.run()
+        await ProveBackup(database="shop").run(run)
+    assert proven[:2] == ["vault", "second"]  # nobody knew yet how long it takes
+    assert proven[2:] == ["vault", "second"]  # then one at a time, in turn
+    assert "is left for the next time: no room in 1m" in run.said
+
+
+async def test_two_backups_at_once_do_not_disturb_each_other(house: House) -> None:
+    outcomes = await asyncio.gather(*(house.backup(run=house.run()) for _ in range(2)))
+    assert [outcome.data["proven"] for outcome in outcomes] == [True, True]
+    assert [each.state for each in await house.all()] == [BackupState.PROVEN] * 2
+    assert len(house.files()) == 6

@@ -160,3 +160,19 @@ async def test_a_large_object_gets_larger_parts(bucket: Bucket, monkeypatch: pyt
     await storage(bucket).put("object", chunked(data), expect=len(data))
     head = client(bucket).head_object(Bucket=bucket.name, Key="object")
     assert head["ETag"].endswith('-2"')
+
+
+async def test_a_service_that_stays_away_in_mid_part_leaves_nothing_visible(
+    bucket: Bucket, fault_proxy: Callable[[int], FaultProxy], quick: None
+) -> None:
+    proxy = fault_proxy(bucket.server.port)
+    ours = storage(bucket, f"http://127.0.0.1:{proxy.port}")
+    proxy.cut_after(20 * MIB)
+    with pytest.raises(StorageError, match=r"bucket .* at 127") as told:
+        await ours.put("object", chunked(bytes(40 * MIB)))
+    assert "testing-secret" not in str(told.value)
+    assert bucket.keys() == []
+    proxy.heal()
+    left = len(bucket.uploads())
+    assert await ours.sweep(SystemClock().now(), age=0) == left
+    assert bucket.uploads() == []

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.errors import MainstayError
-from mainstay.ports.objects.base import HOUSE, Denied, NotThere, Storage, StorageError, chunked
+from mainstay.ports.objects.base import HOUSE, Denied, NotThere, Powers, Storage, StorageError, chunked
 from mainstay.store import meta
 from mainstay.store.base import Store, Tx
 
@@ -96,6 +96,17 @@ async def claim(ports: BackupPorts, name: str) -> Mark:
     await storage.put_as_is(MARK, chunked(json.dumps(asdict(mark)).encode()), sealed=False)
     await _know(ports, name, storage)
     return mark
+
+
+async def enter(ports: BackupPorts, name: str) -> Powers:
+    """Make sure that we may keep house in a storage and that it takes objects; give what else it lets us do.
+
+    Raises `StorageError`, before anything is written when it is not ours.
+    """
+    await admit(ports, name)
+    powers = await ports.storage(name).check()
+    await settle(ports, name)
+    return powers
 
 
 async def settle(ports: BackupPorts, name: str) -> None:

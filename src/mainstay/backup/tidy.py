@@ -13,7 +13,7 @@ from mainstay.backup.catalog import (
     sweep_orphans,
     vanished,
 )
-from mainstay.backup.owner import admit, settle
+from mainstay.backup.owner import enter
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.errors import MainstayError
 from mainstay.core.job import JobFailed, RunContext
@@ -59,9 +59,7 @@ async def prepare(run: RunContext, ports: BackupPorts, database: str, name: str)
     None when it has none of its own. Raises `MainstayError`.
     """
     storage = ports.storage(name)
-    await admit(ports, name)
-    powers = await storage.check()  # before the sweep: it says best what is wrong with a storage
-    await settle(ports, name)
+    powers = await enter(ports, name)  # before the sweep: it says best what is wrong with a storage
     swept = await storage.sweep(ports.clock.now()) + await sweep_orphans(ports, database, name, run.id)
     told = [f"{name} ({storage.target()}) takes objects"]
     told += [f"{swept} leftovers swept"] if swept else []

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from mainstay.backup.owner import enter
 from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.base import take_base
 from mainstay.backup.physical.layout import bases_folder, log_home
@@ -85,9 +86,9 @@ async def _prove(run: RunContext, ports: BackupPorts, database: str) -> dict[str
 
 async def _check(run: RunContext, ports: BackupPorts, database: str) -> None:
     await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
-    storage = ports.storage(wal_of(ports, database).to)
-    await storage.check()
-    run.log(f"{storage.target()} takes objects")
+    name = wal_of(ports, database).to
+    await enter(ports, name)
+    run.log(f"{ports.storage(name).target()} takes objects")
 
 
 def _path(run: RunContext, database: str) -> str:

@@ -245,11 +245,15 @@ class Storage(Plugin, kind="storage"):
 
         Say whether it is encrypted when you know, as from an `Entry`: that saves a request.
         """
-        own_path(path)
-        if sealed is not True:
-            await self.remove(path)
-        if sealed is not False:
-            await self.remove(path + SEALED)
+        clear, hidden = path, own_path(path) + SEALED
+        if sealed is not None:
+            await self.remove(hidden if sealed else clear)
+            return
+        likely, other = (clear, hidden) if self.encrypt is None else (hidden, clear)
+        await self.remove(likely)
+        # Where versions are kept, deleting what never was would leave a trace.
+        if await self.look(other) is not None:
+            await self.remove(other)
 
     async def list(self, folder: str = "") -> AsyncIterator[Entry]:
         """Give every object below a folder, in the order of the paths, however many there are."""
