@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from tests.edge.problems import problem
 from tests.helpers import aeventually
 from tests.servers.process import free_port
 from tests.servers.recorder import Recorder
+
+SWAPS = int(os.environ.get("MAINSTAY_SWAPS", "4"))
 
 
 @pytest.fixture
@@ -126,7 +129,7 @@ async def test_it_follows_changes_without_a_failed_request(
     holder = Holder(gate(settings, held[0]))
     async with endpoint(holder) as server, running(place, server.address[1], settings) as engine:
         clients = [asyncio.create_task(client(engine)) for _ in range(4)]
-        for number in range(6):
+        for number in range(SWAPS):
             settings = policy(origins[number % 2].url, carry={"answer": f"{20 + number}s"})
             change = asyncio.create_task(engine.take(settings, max_headers=90 + number % 2))
             assert await knows(place, {route.way for route in settings.routes}, SystemClock())
