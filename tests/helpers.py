@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
 
+from tools import compiled
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +96,11 @@ def bare_environment(**extra: str) -> dict[str, str]:
         and name not in SLOW_OR_OURS
     }
     return kept | extra
+
+
+def installed_environment(**extra: str) -> dict[str, str]:
+    """`bare_environment` in which the package is the one that gets installed, with compiled modules."""
+    return bare_environment(PYTHONPATH=str(compiled.tree()), **extra)
 
 
 def mainstay(

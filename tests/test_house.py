@@ -53,6 +53,11 @@ BROKEN = {
     "a sleep in product code": ("src/mainstay/web/a.py", "\nasyncio.sleep(0)", "a.py:2: calls asyncio.sleep"),
     "a sleeping test": ("tests/web/a.py", "asyncio.sleep(0.1)", "a.py:1: sleeps"),
     "an adapter in a room": ("src/mainstay/web/a.py", "Resolver(clock)", "a.py:1: constructs Resolver"),
+    "one name for two faults": (
+        "src/mainstay/edge/http/a.py",
+        "def f():\n try:\n  g()\n except KeyError as e:\n  h(e)\n except OSError as e:\n  h(e)\n",
+        "a.py:6: e is two kinds of fault",
+    ),
     "a library in core": ("src/mainstay/core/a.py", "from rich import box", "a.py:1: core imports rich"),
 }
 

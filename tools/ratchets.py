@@ -39,6 +39,11 @@ MAY_ASK_THE_TIME = ("ports/clock.py", "demo/")
 # The one place where waiting with a pause is right, and the benches, which measure real time.
 MAY_SLEEP = frozenset({"helpers.py"})
 
+# Rooms in which modules are compiled (pyproject.toml says which).
+COMPILED = re.compile(
+    r"mainstay/(?:edge/(?:http|gateway|inbox|proxy)|store/(?:inbox|named|sqlite_link|writer))"
+)
+
 # Joined from halves, so that this file does not contain what it looks for.
 FORBIDDEN = {
     "a path of one machine": re.compile(
@@ -177,6 +182,23 @@ def adapters_elsewhere(root: Path) -> Iterator[str]:
                 yield f"{where}: constructs {name}. hint: app does; take it as an argument"
 
 
+def reused_fault_names(root: Path) -> Iterator[str]:
+    """Two kinds of fault caught under one name: where modules are compiled, the second is taken for the first."""
+    for path in sorted((root / "src").rglob("*.py")):
+        if not COMPILED.search(str(path)):
+            continue
+        for function in ast.walk(tree(path)):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            kinds: dict[str, str] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.ExceptHandler) and node.name and node.type is not None:
+                    kind = ast.unparse(node.type)
+                    if kinds.setdefault(node.name, kind) != kind:
+                        where = f"{path.relative_to(root)}:{node.lineno}"
+                        yield f"{where}: {node.name} is two kinds of fault. hint: give the second another name"
+
+
 def imported(node: ast.AST) -> list[str]:
     """The modules which a statement imports."""
     if isinstance(node, ast.Import):
@@ -195,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     real_time,
     sleeping_tests,
     adapters_elsewhere,
+    reused_fault_names,
 )
 
 

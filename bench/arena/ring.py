@@ -14,6 +14,7 @@ from typing import Any
 from bench.peers import Running
 from tests.helpers import bare_environment
 from tests.servers.process import LOOPBACK, SBIN, Engine, accepts, free_port
+from tools import compiled
 
 TICK = 1_000_000 / os.sysconf("SC_CLK_TCK")
 """Microseconds of a tick."""
@@ -52,7 +53,8 @@ class Contestant(Running):
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, core: str | None = None
     ) -> None:
         """Start it in its own directory and wait until it listens."""
-        environment = bare_environment(PYTHONPATH=str(ROOT), **(env or {}))
+        path = os.pathsep.join([str(compiled.tree()), str(ROOT)])
+        environment = bare_environment() | {"PYTHONPATH": path, **(env or {})}
         self.engine = Engine(
             pinned(core or cores()[0], argv), self.base / "log", env=environment, cwd=self.base
         )

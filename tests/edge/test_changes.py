@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from jwt.algorithms import OKPAlgorithm
 
 from tests.edge.traffic import Crowd, Request, listening
-from tests.helpers import aeventually, bare_environment, command
+from tests.helpers import aeventually, command, installed_environment
 from tests.servers.process import Engine, accepts, free_port
 
 SWAPS = int(os.environ.get("MAINSTAY_SWAPS", "5"))
@@ -70,7 +70,7 @@ class Gateway:
         self.file = directory / "mainstay.yaml"
         self.write(0)
         argv = command("up", "--only", "edge", "--config", str(self.file))
-        self.engine = Engine(argv, directory / "log", env=bare_environment(), cwd=directory)
+        self.engine = Engine(argv, directory / "log", env=installed_environment(), cwd=directory)
 
     def write(self, number: int) -> None:
         """Another policy each time; requests are fine under every one."""

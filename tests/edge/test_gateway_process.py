@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mainstay.edge.http.meter import read
-from tests.helpers import bare_environment, command, eventually
+from tests.helpers import command, eventually, installed_environment
 from tests.servers.process import accepts, die_with_parent, free_port
 
 
@@ -57,7 +57,7 @@ class House:
         self.write("unlimited")
         self.process = subprocess.Popen(
             command("up", "--only", "edge", "--config", str(self.file)),
-            env=bare_environment(),
+            env=installed_environment(),
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  # it makes one system call
         )
         self.client = HTTPConnection("127.0.0.1", self.port, timeout=10)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mainstay.edge.http.meter import read
-from tests.helpers import bare_environment, eventually
+from tests.helpers import eventually, installed_environment
 from tests.servers.process import accepts, free_port
 
 IDLE = 1000
@@ -43,7 +43,7 @@ class House:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "tests.edge.house", str(self.file)]
-        environment = bare_environment(MAINSTAY_PULSE=str(self.mouth))
+        environment = installed_environment(MAINSTAY_PULSE=str(self.mouth))
         for _ in range(self.processes):
             self.running.append(
                 subprocess.Popen(

@@ -14,10 +14,10 @@ one statement for all of them, instead of one journey through the server's plann
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 QUERIES = Path(__file__).parent / "queries"
 
@@ -39,7 +39,8 @@ _TOKEN = re.compile(
 )
 
 
-class Query(NamedTuple):
+@dataclass(frozen=True)
+class Query:
     """One statement, ready for its database; `params` are the names that it needs."""
 
     name: str
@@ -60,15 +61,15 @@ class Query(NamedTuple):
         A tuple is bound in half the time that a mapping takes.
         """
         order = tuple(sorted(self.params))
-        return _replaced(self.text, lambda name: f"?{order.index(name) + 1}", str), order
+        places = {name: f"?{number}" for number, name in enumerate(order, 1)}
+        return _replaced(self.text, places.__getitem__, str), order
 
     def ordered(self, rows: Iterable[Mapping[str, Any]], order: tuple[str, ...]) -> list[tuple[Any, ...]]:
         """Give many rows' parameters as tuples; raises `TypeError` naming those that are missing."""
-        pick = itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
         made = []
         for row in rows:
             try:
-                made.append(_clean(pick(row)))
+                made.append(_clean(tuple([row[name] for name in order])))
             except KeyError:
                 raise self._incomplete(row) from None
         return made

@@ -162,23 +162,23 @@ class SqliteTx:
         self.signals: list[str] = []
         self.failed: Exception | None = None
 
-    def all(self, name: str, /, **params: Any) -> list[Row]:
-        return self._execute(name, params, _rows)
+    def all(self, which: str, /, **params: Any) -> list[Row]:
+        return self._execute(which, params, _rows)
 
-    def one(self, name: str, /, **params: Any) -> Row | None:
-        return self._execute(name, params, _first)
+    def one(self, which: str, /, **params: Any) -> Row | None:
+        return self._execute(which, params, _first)
 
-    def run(self, name: str, /, **params: Any) -> int:
-        return self._execute(name, params, _count)
+    def run(self, which: str, /, **params: Any) -> int:
+        return self._execute(which, params, _count)
 
-    def many(self, name: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
-        found, text, order = _many(name)
+    def many(self, which: str, /, rows: Iterable[Mapping[str, Any]]) -> int:
+        found, text, order = _many(which)
         ready = found.ordered(rows, order)
         cursor = self._live().cursor()
         try:
             return _count(cursor.executemany(text, ready))
         except sqlite3.Error as error:
-            raise self._fault(error, name) from error
+            raise self._fault(error, which) from error
         finally:
             cursor.close()
 
@@ -237,7 +237,7 @@ class SqliteTx:
 
 @cache
 def _many(name: str) -> tuple[Query, str, tuple[str, ...]]:
-    found = query(name, SqliteTx.dialect)
+    found = query(name, "sqlite")
     return found, *found.numbered()
 
 

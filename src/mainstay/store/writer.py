@@ -120,8 +120,8 @@ class GroupWriter:
         """Units that reached the disk."""
         self.repeats = 0
         """How often the database asked to repeat a transaction."""
-        self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
+        self._writer.start()
 
     async def write(self, unit: Unit[T]) -> T:
         """Run a unit; it is durable when this returns."""
@@ -151,7 +151,7 @@ class GroupWriter:
             await self._drained.wait()
         self._queue.put(None)
         with self._clock.busy():
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._writer.join)
 
     def _serve(self) -> None:
         while True:
@@ -246,9 +246,10 @@ class GroupWriter:
         except BaseException as error:
             # A future refuses to carry StopIteration.
             item.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
-        if isinstance(link.failed, Again | Broken):
-            raise link.failed
-        item.error = item.error or link.failed
+        failed = _failed(link)
+        if isinstance(failed, Again | Broken):
+            raise failed
+        item.error = item.error or failed
         if item.error is not None:
             del link.signals[before:]
         if marked:
@@ -270,3 +271,8 @@ class GroupWriter:
 
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(tell)
+
+
+def _failed(link: Link) -> Exception | None:
+    """Give what failed meanwhile. Where it was set to None, type checkers and compilers believe that it still is."""
+    return link.failed

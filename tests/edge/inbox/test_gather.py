@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mainstay.core.errors import JournalError
+from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
 from mainstay.edge.inbox.counts import Counts
@@ -136,7 +137,7 @@ async def test_strangers_whose_bodies_never_end_keep_nobody_out(store: Store) ->
 async def test_a_body_in_crumbs_takes_no_more_memory_than_it_has_bytes(store: Store) -> None:
     async with bounded(store, 10) as edge:
         source = next(iter(edge.intake._sources.values()))
-        turn: Any = SimpleNamespace(head=SimpleNamespace(length=None))
+        turn: Any = SimpleNamespace(head=Head(b"POST", b"/a", b"/a", b"", b"1.1", b"a", length=None))
         body = Body(edge.intake, source, turn)
         tracemalloc.start()
         try:

@@ -13,7 +13,7 @@ import pytest
 from mainstay.edge.http.meter import read
 from tests.edge.inbox.ledger import everything
 from tests.edge.inbox.sender import SECRET, Sender
-from tests.helpers import aeventually, bare_environment, command
+from tests.helpers import aeventually, command, installed_environment
 from tests.journals import sqlite_journal
 from tests.servers.process import die_with_parent, free_port
 
@@ -25,7 +25,7 @@ def edge(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int]]:
     file.write_text(config(port, "bank"))
     process = subprocess.Popen(
         command("up", "--only", "edge", "--config", str(file)),
-        env=bare_environment(MAINSTAY_HOOKS=SECRET),
+        env=installed_environment(MAINSTAY_HOOKS=SECRET),
         preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  # it makes one system call
     )
     yield process, file, port

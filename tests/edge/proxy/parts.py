@@ -12,8 +12,9 @@ from typing import Any
 from mainstay.edge.gateway.policy import Admit, Ask, Decision
 from mainstay.edge.gateway.settings import RouteSettings
 from mainstay.edge.http.exchange import Header
+from mainstay.edge.http.head import Refused
 from mainstay.edge.http.limits import HeadLimits, Limits
-from mainstay.edge.http.server import Server, Silent
+from mainstay.edge.http.server import Server
 from mainstay.edge.http.turn import Turn
 from mainstay.edge.proxy.gateway import Gateway
 from mainstay.edge.proxy.plane import Plane
@@ -44,7 +45,7 @@ class Open:
         return self.sign(method, target) if self.sign else None
 
 
-class Notes(Silent):
+class Notes:
     """What the access log would say, and what is counted."""
 
     def __init__(self) -> None:
@@ -53,6 +54,12 @@ class Notes(Silent):
 
     def ended(self, turn: Turn, seconds: float, cut: bool) -> None:
         self.seen.append(turn.notes or {})
+
+    def refused(self, address: str, refusal: Refused) -> None:
+        pass
+
+    def connections(self, count: int) -> None:
+        pass
 
     def count(self, route: str, why: str) -> None:
         self.counted.append((route, why))

@@ -1,7 +1,7 @@
 """Who asks, or why that is not known."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ class Identity:
     """What the credential says; the policy decides whether there is such a plan."""
     until: float = float("inf")
     """When the credential ends, in seconds since 1970."""
-    seat: object = field(default=None, repr=False, compare=False)
+    seat: Any = field(default=None, repr=False, compare=False)
     """What the policy in force has worked out about them."""
 
 

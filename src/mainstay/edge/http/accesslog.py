@@ -40,8 +40,8 @@ class AccessLog:
         self._size = 0
         self._waiting = 0
         self._work: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._write, name="access-log", daemon=True)
+        self._writer.start()
 
     def put(self, line: str) -> None:
         """Take a line, without its end. Costs an append."""
@@ -66,7 +66,7 @@ class AccessLog:
         """Write what is left, for so many seconds at most."""
         self.flush()
         self._work.put(None)
-        self._thread.join(patience)
+        self._writer.join(patience)
 
     def _write(self) -> None:
         while (lines := self._work.get()) is not None:

@@ -129,9 +129,9 @@ class Gather:
             stored = await self._keeper.keep([arrival for arrival, _ in batch], uses)
         except JournalError as fault:
             self._refuse(batch, uses, str(fault))
-        except Exception as fault:
+        except Exception as error:
             log.exception("an inbox batch could not be written")
-            self._refuse(batch, uses, f"{type(fault).__name__} in the inbox")
+            self._refuse(batch, uses, f"{type(error).__name__} in the inbox")
         else:
             self._recover()
             self.writes += 1

@@ -134,8 +134,8 @@ async def _answer(desk: _Desk, line: bytes) -> dict[str, Any]:
             raise MainstayError(f"{asked['do']!r} is nothing that can be done", hint="`state` or `swap`")
     except MainstayError as fault:
         return {"fault": fault.what, "hint": fault.hint, "where": fault.where}
-    except (KeyError, TypeError, ValueError) as fault:
-        return {"fault": f"not a question: {fault!r}", "hint": "one line of JSON", "where": None}
+    except (KeyError, TypeError, ValueError) as error:
+        return {"fault": f"not a question: {error!r}", "hint": "one line of JSON", "where": None}
     return await desk.state()
 
 

@@ -33,8 +33,12 @@ class Relay:
     origin: Origin | None = None
     upstream: Upstream | None = None
     _tried: tuple[Origin, ...] = ()
-    _counted = _received = _repeated = _ended = False
-    _held = _choked = False
+    _counted: bool = False
+    _received: bool = False
+    _repeated: bool = False
+    _ended: bool = False
+    _held: bool = False
+    _choked: bool = False
     """Whether the client was told to wait with its body; whether the origin was, with its answer."""
 
     def __init__(

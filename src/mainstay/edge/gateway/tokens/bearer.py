@@ -43,8 +43,8 @@ class Tokens:
                 continue
             try:
                 found = issuer.verify(token)
-            except UnknownKey as fault:
-                unknown, tried = unknown or issuer, tried or fault.tried
+            except UnknownKey as missing:
+                unknown, tried = unknown or issuer, tried or missing.tried
                 continue
             except Malformed as fault:
                 found = Bad(str(fault))
@@ -70,8 +70,8 @@ class Tokens:
             return _counted(told, tried=tried)
         try:
             return issuer.verify(token)
-        except UnknownKey as fault:
-            return Bad(FITS_NONE if fault.tried else "unknown key", lasting=False)
+        except UnknownKey as missing:
+            return Bad(FITS_NONE if missing.tried else "unknown key", lasting=False)
         except Malformed as fault:
             return Bad(str(fault))
 
