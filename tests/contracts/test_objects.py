@@ -216,6 +216,12 @@ async def test_check_leaves_nothing(storage: Storage) -> None:
     assert await paths(storage) == []
 
 
+async def test_many_may_check_at_once(storage: Storage) -> None:
+    found = await asyncio.gather(*(storage.check() for _ in range(10)))
+    assert all(powers.read and powers.delete for powers in found)
+    assert await paths(storage) == []
+
+
 async def test_small_objects_are_read_whole_and_large_ones_are_not(storage: Storage) -> None:
     await storage.put("small", chunked(b"text"))
     assert await storage.read("small") == b"text"

@@ -100,3 +100,10 @@ def test_secrets_compare_by_value_and_are_hashable() -> None:
     assert len({Secret("a", "1234"), Secret("a", "1234")}) == 1
     with pytest.raises((TypeError, AttributeError)):
         pickle.dumps(Secret("a", "1234"), protocol=0)
+
+
+def test_each_line_of_a_key_file_is_masked() -> None:
+    key = "AGE-SECRET-KEY-1" + "QPZRY9X8" * 6
+    Secret("backup_key", f"# created: today\n# public key: age1{'q' * 50}\n{key}\n")
+    assert redact(f"cannot parse {key}") == f"cannot parse {MASK}"
+    assert redact(f"for age1{'q' * 50}") == f"for age1{'q' * 50}"

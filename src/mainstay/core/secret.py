@@ -18,17 +18,24 @@ ESCAPES = "in a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 f
 _DATABASES = ("postgres://", "postgresql://", "redis://", "rediss://")
 
 IN_FILE = "(in the file)"
+KEY_LINE = 30
+"""Longer lines of a secret are secrets themselves: a key file is more than its comments."""
 
 Resolver = Callable[[str], str]
 """Given a secret's name, its value; raises LookupError with a hint when there is none."""
 
 
 def _remember(value: str) -> None:
-    """Keep what must be masked: the value and, of a URL, the password in both its spellings."""
+    """Keep what must be masked: the value, of a key file each line, of a URL the password in both its spellings."""
     found = _URL_PASSWORD.search(value)
     passwords = {found[2], unquote(found[2])} if found else set()
+    lines = {
+        line.strip()
+        for line in value.splitlines()
+        if len(line) > KEY_LINE and not line.startswith(("#", "-"))
+    }
     with _lock:
-        _known.update(text for text in {value, *passwords} if len(text) >= 4)
+        _known.update(text for text in {value, *passwords, *lines} if len(text) >= 4)
 
 
 def redact(text: str) -> str:

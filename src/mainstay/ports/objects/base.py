@@ -1,6 +1,7 @@
 """The contract of a storage: objects appear whole or not at all, and are read back before they count."""
 
 import hashlib
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -269,22 +270,28 @@ class Storage(Plugin, kind="storage"):
 
         Writing and listing must; reading, too, unless it is `write_only`. That deleting is denied may be on purpose.
         """
+        path = f"{HOUSE}/check-{next(_turns) % CHECKS:x}"
+        for last in (False, False, True):  # another process may have cleared it away at this very moment
+            try:
+                return await self._check(path)
+            except NotThere:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _check(self, path: str) -> Powers:
         data = b"mainstay was here\n"
-        await self.write(CHECK_PATH, chunked(data), len(data))
-        seen = [entry async for entry in self.walk(HOUSE) if entry.path == CHECK_PATH]
+        await self.write(path, chunked(data), len(data))
+        seen = [entry async for entry in self.walk(HOUSE) if entry.path == path]
         if not seen:
-            raise StorageError(f"{self.target()} does not list what was just written")
-        powers = Powers(
-            await self._may_read(seen[0], data),
-            await self._may_delete(),
-            seen[0].modified if self.remote else None,
-        )
-        if not powers.read and not self.write_only:
+            raise NotThere(f"{self.target()} does not list what was just written")
+        read, delete = await self._may_read(seen[0], data), await self._may_delete(path)
+        if not read and not self.write_only:
             raise Denied(
                 f"{self.target()}: the key may write, but not read",
                 hint="let it read; if it is not to be able to, say `write_only: true` and prove backups elsewhere",
             )
-        return powers
+        return Powers(read, delete, seen[0].modified if self.remote else None)
 
     async def _may_read(self, entry: Entry, data: bytes) -> bool:
         try:
@@ -295,9 +302,9 @@ class Storage(Plugin, kind="storage"):
             raise StorageError(f"{self.target()} gave back something else than was written a moment ago")
         return True
 
-    async def _may_delete(self) -> bool:
+    async def _may_delete(self, path: str) -> bool:
         try:
-            await self.remove(CHECK_PATH)
+            await self.remove(path)
         except Denied:
             return False
         return True
@@ -341,7 +348,9 @@ SEALED = ".age"
 """How the names of encrypted objects end in the storage; nobody else sees it."""
 HOUSE = ".mainstay"
 """The folder of what mainstay keeps in a storage for itself."""
-CHECK_PATH = f"{HOUSE}/check"
+CHECKS = 16
+"""Names that checks take in turn: those of several jobs do not meet, and what may not be deleted does not pile up."""
+_turns = itertools.count()
 
 
 async def _weigh(chunks: AsyncIterator[bytes]) -> Weight:
