@@ -101,7 +101,13 @@ def test_a_version_is_never_a_path(shelf: Shelf) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to a group")
 def test_a_group_may_read_the_key_and_nobody_else(tmp_path: Path, shelf: Shelf) -> None:
     shared = Shelf(tmp_path / "shared", "daemon")
-    shared.point(shared.add(issued(tmp_path)))
+    before = os.umask(0o077)  # as the unit of systemd sets it
+    try:
+        shared.point(shared.add(issued(tmp_path)))
+    finally:
+        os.umask(before)
+    way = [shared.directory, shared.directory / "versions", (shared.directory / "current").resolve()]
+    assert [stat.S_IMODE(each.stat().st_mode) for each in way] == [0o755] * 3
     found = (shared.directory / "privkey.pem").stat()
     assert stat.S_IMODE(found.st_mode) == 0o640
     import grp

@@ -51,8 +51,10 @@ class Shelf:
         place = self._place(version)
         draft = place.with_name(f".{version}.{os.getpid()}")
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o755 if self.group else 0o700)
-            place.parent.mkdir(exist_ok=True, mode=0o755 if self.group else 0o700)
+            for directory in (self.directory, place.parent):
+                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if self.group:
+                    directory.chmod(0o755)  # whatever the umask says: the server has to get in
             shutil.rmtree(draft, ignore_errors=True)
             self._write(draft, found)
             crash.point("certs.written")
