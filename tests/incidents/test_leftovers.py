@@ -15,7 +15,9 @@ from mainstay.store import incidents, outbox, results, runs
 from mainstay.store.base import Store, Tx
 from tests.incidents.scenes import Feed, all_incidents, office, owed, timeline
 
-EVERYTHING = Known({"api/http", "db/http"}, {"backup:main", "heal:api"}, {"slack", "pagerduty"}, {"bank"})
+EVERYTHING = Known(
+    {"api/http", "db/http"}, {"backup:main", "heal:api"}, {"slack", "pagerduty"}, {"bank"}, {"shop"}
+)
 
 
 async def test_while_everything_is_known_nothing_changes(store: Store, clock: FakeClock) -> None:
@@ -61,13 +63,16 @@ async def test_conditions_of_removed_jobs_and_channels_end_others_stay(
         "holes:backup:main",
         "holes:patch",
         "channel:fax",
+        "wal:gone",
+        "wal_gap:gone",
+        "wal_gap:shop",
         "config",
     )
     for key in wrong_keys:
         await store.write(partial(wrong, key=key))
     await store.write(lambda tx: tidy(tx, desk, EVERYTHING))
     live = await store.read(incidents.live)
-    keys = ["config", "dead_letters:bank", "holes:backup:main", "job:backup:main"]
+    keys = ["config", "dead_letters:bank", "holes:backup:main", "job:backup:main", "wal_gap:shop"]
     assert sorted(incident.key for incident in live) == keys
 
 

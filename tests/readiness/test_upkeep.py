@@ -9,7 +9,7 @@ import pytest
 from mainstay.core.finding import Finding, Standing
 from mainstay.readiness.assess import assess
 from mainstay.readiness.evidence import Done, Evidence
-from mainstay.readiness.setup import Setup
+from mainstay.readiness.setup import DatabaseFacts, Setup
 
 NOW = 1_780_000_000.0
 DAY = 86400.0
@@ -91,3 +91,50 @@ def test_patches_are_proven_only_when_everything_was_looked_at(
 ) -> None:
     finding = judged("security_patches", jobs, last)
     assert (finding.standing, words in finding.evidence) == (standing, True), finding
+
+
+@pytest.mark.parametrize(
+    ("taken", "proof", "standing", "words"),
+    [
+        (None, None, Standing.CONFIGURED, "no base backup of shop yet"),
+        (NOW - DAY, None, Standing.RUNNING, "no moment of shop was restored lately"),
+        (NOW - DAY, Done(NOW - 9 * DAY, "shop restored", {"proven": True}), Standing.RUNNING, "lately"),
+        (
+            NOW - DAY,
+            Done(NOW - DAY, "markers not looked at", {"proven": False}),
+            Standing.RUNNING,
+            "not looked at",
+        ),
+        (
+            NOW - DAY,
+            Done(NOW - DAY, "shop restored in 9s", {"proven": True}),
+            Standing.PROVEN,
+            "restored in 9s",
+        ),
+    ],
+)
+def test_any_moment_is_proven_by_a_restore(
+    taken: float | None, proof: Done | None, standing: Standing, words: str
+) -> None:
+    setup = Setup(
+        "x", "x", databases=(DatabaseFacts("shop", (), "vault"), DatabaseFacts("other", ("vault",)))
+    )
+    done = {"base_backup:shop": taken} if taken else {}
+    known = Evidence(last={"prove_log:shop": proof} if proof else {}, done=done)
+    found = next(one for one in assess(setup, known, NOW) if one.rule == "any_moment")
+    assert (found.standing, words in found.evidence) == (standing, True), found
+
+
+def test_any_moment_failed_its_proof() -> None:
+    setup = Setup("x", "x", databases=(DatabaseFacts("shop", (), "vault"),))
+    failed = {
+        "prove_log:shop": {"job": "prove_log:shop", "at": NOW - 1, "error": "2 marker rows are missing"}
+    }
+    known = Evidence(done={"base_backup:shop": NOW - DAY}, failed=failed)
+    found = next(one for one in assess(setup, known, NOW) if one.rule == "any_moment")
+    assert (found.standing, "2 marker rows" in found.evidence) == (Standing.RUNNING, True)
+
+
+def test_a_company_that_keeps_no_log_is_not_asked_for_it() -> None:
+    rules = [one.rule for one in assess(Setup("x", "x"), Evidence(), NOW)]
+    assert "any_moment" not in rules

@@ -146,6 +146,7 @@ async def _watch(app: App) -> None:
         set(config.notify),
         set(config.webhooks),
         gateway=_carries(config),
+        logs={name for name, database in config.databases.items() if database.wal is not None},
     )
 
     async def ask() -> None:

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from mainstay.cli import kept_log
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.find import one
 from mainstay.cli.parser import UsageError, closest
@@ -205,19 +206,31 @@ def prove_all(ctx: Context, args: argparse.Namespace) -> int:
     """Prove the newest backup of every database in every storage; one table says what came of it."""
     from mainstay.cli.doing import finish
 
-    names = databases(ctx, [])
+    logs = kept_log.kept(ctx)
+    some = any(database.storages for database in ctx.outline().setup.databases)
+    names = databases(ctx, []) if some or not logs else []
     if args.dry_run:
-        return would(ctx, "prove", names)
+        return would(ctx, "prove", [*names, *(f"a moment of {name}" for name in logs)])
     config = ctx.config()
-    runs = finish(ctx, config, [(f"prove:{name}", {}) for name in names])
+    wishes = [f"prove:{name}" for name in names] + [f"{kept_log.JOB}{name}" for name in logs]
+    runs = finish(ctx, config, [(wish, {}) for wish in wishes])
+    moments = list(zip(runs[len(names) :], logs.values(), strict=True))
     rows = [row for name in names for row in _proofs(ctx, name, config.databases[name].backed_up.storages)]
     if ctx.out.json:
-        ctx.out.data({"proofs": [_document(*row) for row in rows]})
+        found = [_document(*row) for row in rows] + [kept_log.document(*each) for each in moments]
+        ctx.out.data({"proofs": found})
     else:
         titles = ("database", "storage", "taken", "verdict", "tables", "rows", "restored in", "why")
         columns = [Column(title, right=title in ("tables", "rows"), wrap=title == "why") for title in titles]
         now, zone = ctx.clock.now(), zone_of(ctx.outline().timezone)
-        show(ctx.out, columns, [_proof_row(*row, now, zone) for row in rows])
+        show(
+            ctx.out,
+            columns,
+            [
+                *(_proof_row(*row, now, zone) for row in rows),
+                *(kept_log.proof_row(*each) for each in moments),
+            ],
+        )
         for run in runs:
             if run.state != "done":
                 ctx.out.note(("mainstay: ", "yellow"), f"{run.job}: {run.error}")

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from mainstay.backup.physical.alarms import KINDS
 from mainstay.core.incident import EventKind, Incident
 from mainstay.core.run import RunState
 from mainstay.incidents import machine
@@ -14,7 +15,12 @@ from mainstay.store.outbox import Owed
 GONE = "is not in the configuration any more"
 FOLLOWS_INCIDENTS = "heal:"
 """Jobs that are queued because of an incident; without their service there is nothing to decide about them."""
-NOUNS = {"holes": "job", "target": "source", "dead_letters": "source", "repair": "source"}
+NOUNS = dict.fromkeys(KINDS, "log of") | {
+    "holes": "job",
+    "target": "source",
+    "dead_letters": "source",
+    "repair": "source",
+}
 A_YEAR = 366 * 86400.0
 
 
@@ -27,6 +33,8 @@ class Known:
     channels: Collection[str]
     sources: Collection[str] = ()
     """Names of sources of webhooks."""
+    logs: Collection[str] = ()
+    """Names of databases whose log is kept."""
     gateway: bool = True
     """Whether there is one; what is wrong with it is judged where it is looked at."""
 
@@ -39,6 +47,7 @@ def tidy(tx: Tx, desk: Desk, known: Known) -> None:
     """
     subjects = {"check": known.checks, "job": known.jobs, "holes": known.jobs, "channel": known.channels}
     subjects |= {"target": known.sources, "dead_letters": known.sources, "repair": known.sources}
+    subjects |= dict.fromkeys(KINDS, known.logs)
     for incident in incidents.live(tx):
         kind, _, name = incident.key.partition(":")
         if kind == "gateway" and not known.gateway:

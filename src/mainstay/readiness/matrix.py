@@ -98,6 +98,12 @@ _ROWS = (
         "limit and authenticate in the proxy or the application",
     ),
     Row(
+        "any_moment",
+        P1,
+        "Databases can be restored to any moment",
+        "whatever was written since the last backup is lost",
+    ),
+    Row(
         "optimize_database",
         P1,
         "Databases are kept in shape",

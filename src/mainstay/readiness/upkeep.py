@@ -43,9 +43,32 @@ def security_patches(setup: Setup, evidence: Evidence, now: float) -> Judgement:
     return proven(last.summary, last.at)
 
 
+def any_moment(setup: Setup, evidence: Evidence, now: float) -> Judgement | None:
+    """Proven when a moment of every server whose log is kept was restored and compared, and is young enough."""
+    names = [database.name for database in setup.databases if database.log_storage]
+    if not names:
+        return None
+    untaken = [name for name in names if f"base_backup:{name}" not in evidence.done]
+    if untaken:
+        return configured(f"no base backup of {untaken[0]} yet", f"mainstay run base_backup:{untaken[0]}")
+    taken = min(evidence.done[f"base_backup:{name}"] for name in names)
+    for name in names:
+        job = f"prove_log:{name}"
+        failed, last = evidence.failed.get(job), evidence.last.get(job)
+        if failed is not None:
+            return running(f"{name}: {failed['error']}", failed["at"], f"mainstay logs {job}")
+        if last is None or now - last.at > setup.proof_age:
+            return running(f"no moment of {name} was restored lately", taken, f"mainstay run {job}")
+        if not last.outcome.get("proven"):
+            return running(last.summary, last.at, f"mainstay run {job}")
+    proofs = [evidence.last[f"prove_log:{name}"] for name in names]
+    return proven("; ".join(proof.summary for proof in proofs), min(proof.at for proof in proofs))
+
+
 RECENT = 3 * 86400.0
 """Seconds for which a look at security updates counts."""
 UPKEEP: dict[str, Rule] = {
     "cleanup_temp_files": cleanup_temp_files,
     "security_patches": security_patches,
+    "any_moment": any_moment,
 }

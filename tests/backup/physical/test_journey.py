@@ -86,6 +86,12 @@ def test_a_table_is_back_after_a_wrong_delete(
         planned = run("restore", "shop", "--to", before.isoformat(), "--tables", "sale", "--dry-run")
         assert planned["missing"] is None
         done = run("restore", "shop", "--to", before.isoformat(), "--tables", "public.sale")
+        (proof,) = run("backup", "prove", "--all")["proofs"]
+        assert (proof["verdict"], proof["rows"] > 0, proof["restore_seconds"] > 0) == (
+            "proven",
+            True,
+            True,
+        ), proof
     assert done["rows"] == {"sale": 1001}
     assert done["complaints"] == []
     assert server.execute("SELECT count(*) FROM sale") == [(10,)]

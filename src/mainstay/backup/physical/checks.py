@@ -10,6 +10,7 @@ from mainstay.ports.postgres.dsn import Dsn
 if TYPE_CHECKING:
     from mainstay.backup.session import Connection
 
+HEAPS_SINCE = 140000
 DATABASES = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn ORDER BY 1"
 INDEXES = """
 SELECT c.oid, c.oid::regclass::text FROM pg_catalog.pg_index i
@@ -100,6 +101,8 @@ async def _each(connection: "Connection", name: str, found: Soundness) -> None:
             await connection.execute("SELECT bt_index_check(%s::oid::regclass)", [oid])
         except Error as fault:
             found.faults.append(f"{name}: index {index}: {' '.join(str(fault).split())[:200]}")
+    if connection.info.server_version < HEAPS_SINCE:
+        return
     for oid, table in await (await connection.execute(TABLES)).fetchall():
         found.tables += 1
         rows = await (

@@ -22,7 +22,7 @@ from mainstay.ports.postgres.sandbox import end_leftovers
 
 LOG_PATIENCE = 180.0
 """Seconds in which the log of a base backup must have reached the storage."""
-LOOK_EVERY = 1.0
+LOOK_EVERY, LONGEST_PAUSE = 1.0, 15.0
 INCREMENTAL_SINCE = 17
 
 
@@ -143,7 +143,7 @@ async def _log(run: RunContext, ports: BackupPorts, database: str, path: str) ->
     storage = ports.storage(wal_of(ports, database).to)
     base = await load(storage, path)
     archive = Archive(storage, log_home(base.database, base.system))
-    begun = clock.monotonic()
+    begun, pause = clock.monotonic(), LOOK_EVERY
     while True:
         contents = await archive.contents()
         segments, hole = follow(base, contents, base.timeline, await archive.forks(contents, base.timeline))
@@ -155,7 +155,8 @@ async def _log(run: RunContext, ports: BackupPorts, database: str, path: str) ->
                 f"segment {hole or base.last.name} of its log is not in {storage.target()}",
                 hint="the agent receives the log; mainstay incidents says what is wrong with it",
             )
-        await clock.sleep(LOOK_EVERY)
+        await clock.sleep(pause)
+        pause = min(LONGEST_PAUSE, pause * 2)  # each look lists what may be many objects
 
 
 async def _retain(run: RunContext, ports: BackupPorts, database: str) -> dict[str, Any]:
