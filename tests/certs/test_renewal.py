@@ -61,6 +61,20 @@ async def test_one_that_is_not_due_is_kept_and_looked_at(house: House, nginx: Ng
     assert house.acme.orders == 0
 
 
+async def test_a_server_that_serves_an_old_one_is_reloaded_at_the_next_look(
+    house: House, nginx: Nginx
+) -> None:
+    house.served_by(nginx)
+    assert await aeventually(house.serves)
+    house.old(age=timedelta(days=1), left=timedelta(days=89))  # somebody changed the files and told nobody
+    assert not await house.serves()
+    run = house.run()
+    done = await house.renew(run)
+    assert (done.data["action"], done.data["served"]) == ("kept", True)
+    assert "the servers are reloaded" in run.said
+    assert house.acme.orders == 0
+
+
 async def test_a_wildcard_is_proven_by_dns(house: House) -> None:
     house.by_dns(names=["acme.test", "*.acme.test"])
     done = await house.renew()
