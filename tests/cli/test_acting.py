@@ -212,6 +212,20 @@ def test_a_backup_is_taken_proven_damaged_found_out_and_restored(
     assert f"newer backups of erp failed their proof; this is {backup['id'][-8:]}, proven" in older.err
 
 
+def test_one_command_restores_whatever_is_kept(company: Company, cli: Cli, shop: str) -> None:
+    target = shop.rpartition("/")[0] + "/restored"
+    assert cli("backup", "now").code == 0
+    assert "proven" in cli("restore", "erp").out
+    one = cli("restore", "erp", "--into", f"{target}_3", "--to", "latest")
+    assert (one.code, "600 rows equal" in one.out) == (0, True), one
+    asked = cli("restore", "erp", "--into", target, "--replace")
+    assert (asked.code, "nobody is there to be asked" in asked.err) == (2, True), asked
+    early = cli("restore", "erp", "--into", target, "--to", "2020-01-01")
+    assert (early.code, "no backup of erp from before 2020-01-01" in early.err) == (1, True), early
+    assert "the log of erp is not kept" in cli("restore", "erp", "--tables", "sale").err
+    assert "did you mean erp?" in cli("restore", "erpp", "--into", target).err
+
+
 def test_bars_are_drawn_on_a_terminal_and_nowhere_else(company: Company, cli: Cli, shop: str) -> None:
     plain = subprocess.run(
         command("backup", "now"), cwd=company.home, capture_output=True, text=True, check=True, timeout=120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,11 +13,15 @@ import pytest
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.physical import base as bases
 from mainstay.backup.physical.plan import NoWay, moments
-from mainstay.backup.physical.target import Kind, Target, parse_target
+from mainstay.backup.physical.restore import plan
+from mainstay.backup.physical.tables import restore_database, restore_tables
+from mainstay.backup.physical.target import LATEST, Kind, Target, parse_target
 from mainstay.backup.physical.verify import differences
 from mainstay.core.errors import ConfigError, MainstayError
 from mainstay.ports.objects.base import StorageError
 from mainstay.ports.objects.directory import Directory
+from mainstay.ports.postgres.dsn import Dsn
+from tests.backup.house import Run
 from tests.backup.physical.house import PhysicalHouse, physical_house
 from tests.backup.physical.started import running
 from tests.servers.postgres import PostgresServer
@@ -161,3 +165,60 @@ async def test_a_segment_that_is_missing_is_said_before_anything_is_fetched(smal
     segment.unlink()
     with pytest.raises(NoWay, match="is missing"):
         await small.restore()
+
+
+async def test_tables_and_databases_come_back_beside_what_is_there(
+    small: PhysicalHouse, debian_database: str
+) -> None:
+    server = small.server
+    server.execute("CREATE TABLE parent (id int PRIMARY KEY)")
+    server.execute("CREATE TABLE child (id serial PRIMARY KEY, parent int REFERENCES parent)")
+    server.execute("INSERT INTO parent VALUES (1); INSERT INTO child (parent) VALUES (1), (1)")
+    try:
+        async with small.streaming() as stream:
+            server.execute("SELECT pg_switch_wal()")
+            await small.shipped(stream)
+        server.execute("DELETE FROM child")
+        run = Run(small.ports, "restore:shop")
+        found = await plan(small.ports, "shop", LATEST)
+        with pytest.raises(MainstayError, match=r"there was no table public\.nothing"):
+            await restore_tables(run, small.ports, found, ["nothing"], small.ports.dsn("shop"))
+        done = await restore_tables(
+            run, small.ports, found, ["child", "public.parent"], small.ports.dsn("shop")
+        )
+        assert (done.rows, done.complaints) == ({"child": 2, "parent": 1}, [])
+        assert server.execute(f"SELECT count(*) FROM {done.schema}.child") == [(2,)]
+        assert server.execute("SELECT count(*) FROM child") == [(0,)]
+        whole = await restore_database(run, small.ports, found, Dsn.parse(debian_database))
+        assert (whole.rows["public.child"], whole.rows["public.ledger"], whole.complaints) == (2, 1000, [])
+        with pytest.raises(MainstayError, match="is not empty"):
+            await restore_database(run, small.ports, found, Dsn.parse(debian_database))
+    finally:
+        server.execute("DROP TABLE child, parent")
+        schemas = server.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'restored%'")
+        for (schema,) in schemas:
+            server.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+async def test_life_goes_on_in_the_restored_server_and_so_does_its_log(
+    tmp_path: Path, primaries: Callable[[], PostgresServer]
+) -> None:
+    server = primaries()
+    async with physical_house(tmp_path, server) as house:
+        async with house.streaming() as stream:
+            await house.base_backup()
+            server.execute("CREATE TABLE life (id int)")
+            server.execute("INSERT INTO life VALUES (1); SELECT pg_switch_wal()")
+            await house.shipped(stream)
+            server.kill()
+        restored = await house.restore()
+        server.data = restored.data  # the new primary, at the old address
+        server.start()
+        async with house.streaming() as stream:
+            server.execute("INSERT INTO life VALUES (2); SELECT pg_switch_wal()")
+            await house.shipped(stream)
+        assert house.board.ever("wal_gap") == []
+        again = await house.restore(name="again")
+        with running(server, again.data) as connection:
+            assert connection.execute("SELECT array_agg(id ORDER BY id) FROM life").fetchone() == ([1, 2],)
+        assert (await moments(house.vault, "shop")).timeline == 2

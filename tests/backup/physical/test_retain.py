@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mainstay.backup.manifest import Piece
 from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.layout import Segment
 from mainstay.backup.physical.record import Base, bases_of, lineage, save
-from mainstay.backup.physical.retain import DAY, plan, unneeded
+from mainstay.backup.physical.retain import DAY, plan, prune, unneeded
+from mainstay.core.run import Run, RunState
+from mainstay.ports.clock import FakeClock
 from mainstay.ports.objects.base import chunked
 from mainstay.ports.objects.directory import Directory
+from mainstay.store import nodes, runs
+from mainstay.store.base import Tx
+from mainstay.store.nodes import NodeRow
+from mainstay.store.open import open_store
 
 NOW = 1_790_000_000.0
 SIZE = 16 << 20
@@ -104,3 +111,36 @@ async def test_a_damaged_record_is_no_base_backup(tmp_path: Path) -> None:
     found, broken = await bases_of(storage, "shop")
     assert [each.id for each in found] == ["base-1"]
     assert broken == ["_physical/shop/base/base-2"]
+
+
+def proven_by_a_run(tx: Tx, outcome: dict[str, Any]) -> None:
+    queued = runs.insert(
+        tx, Run("r", "prove_log:shop", "k", RunState.QUEUED, NOW - DAY, created_at=NOW - DAY)
+    )
+    nodes.join(tx, NodeRow("n", "host", 1, "agent", NOW, NOW))
+    run = runs.take(tx, queued.id, queued.job, "n", NOW - DAY)
+    assert run is not None
+    assert runs.settle(tx, run, RunState.DONE, NOW - DAY, outcome=outcome) is not None
+
+
+async def test_what_may_go_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    storage = Directory(path=tmp_path / "vault")
+    archive = Archive(storage, "_physical/shop/7")
+    for days in (30, 20, 13, 1):
+        await save(storage, base(days))
+        await storage.put(f"_physical/shop/base/base-{days}/00000.tar.zst", chunked(b"tar"))
+        await archive.put_whole(base(days).first.name, b"log")
+    store = await open_store(f"sqlite:///{tmp_path}/journal.db", FakeClock(NOW))
+    assert (await prune(store, storage, "shop", NOW, KEEP, "now")).refused == "no base backup is proven"
+    outcome = {"proven": True, "bases": ["base-13"]}
+    await store.write(lambda tx: proven_by_a_run(tx, outcome))
+    gone = await prune(store, storage, "shop", NOW, KEEP, "now")
+    await store.close()
+    assert (gone.bases, gone.log, gone.refused) == (
+        1,
+        1,
+        None,
+    )  # base-20 is where the time that is kept begins
+    assert [each.id for each in (await bases_of(storage, "shop"))[0]] == ["base-20", "base-13", "base-1"]
+    assert base(30).first.name not in (await archive.contents()).whole
+    assert not (tmp_path / "vault/_physical/shop/base/base-30").exists()

@@ -92,14 +92,17 @@ async def recover(
             "before configured recovery target was reached" in said
             or "is before consistent recovery point" in said
         ):
-            raise NoWay(
-                f"the log does not reach {route.target}",
-                hint="say --to latest for all that there is"
-                + (f"; {route.hole} is missing" if route.hole else ""),
-            ) from fault
+            raise NoWay(f"the log does not reach {route.target}", hint=_instead(route)) from fault
         raise
     progress.recovered = True
     progress.keep()
+
+
+def _instead(route: Route) -> str:
+    if route.target.kind is Kind.NAME:
+        return f"if that restore point is older than base backup {route.base.id}, say its time instead"
+    missing = f"; {route.hole} is missing" if route.hole else ""
+    return f"say --to latest for all that there is{missing}"
 
 
 def _settings(route: Route, cluster: Cluster) -> dict[str, str]:

@@ -120,11 +120,11 @@ class Server:
     async def _asking(self) -> AsyncIterator["Connection"]:
         try:
             async with asyncio.timeout(PATIENCE):
-                if self._connection is None:
-                    self._connection = await self._connect()
-                    # Not among the options: what sessions begin with would not be seen any more.
-                    await self._connection.execute("SET synchronous_commit = local")
                 with told(self.dsn):
+                    if self._connection is None:
+                        self._connection = await self._connect()
+                        # Not among the options: what sessions begin with would not be seen any more.
+                        await self._connection.execute("SET synchronous_commit = local")
                     yield self._connection
         except TimeoutError:
             await self.close()
