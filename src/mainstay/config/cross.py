@@ -136,6 +136,9 @@ def _backups(config: "Config") -> Iterator[Problem]:
         if settings.wal and settings.wal.to not in config.storage:
             path = ("databases", database, "wal", "to")
             yield unknown(path, settings.wal.to, "storage", config.storage, "storage")
+        elif settings.wal and config.storage[settings.wal.to].write_only:
+            what = f"the key to {settings.wal.to} may only write, and a log is gone on from where it ends"
+            yield Problem(("databases", database, "wal", "to"), what, "name a storage that can be read")
 
 
 def _certificates(config: "Config") -> Iterator[Problem]:

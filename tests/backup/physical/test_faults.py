@@ -154,3 +154,19 @@ async def test_a_disk_of_ours_that_is_full_is_told(kept: PhysicalHouse, tiny: Pa
             write_log(kept)
         await aeventually(lambda: any("No space left" in said for said in kept.board.ever("wal")), 20)
         filler.unlink()
+
+
+async def test_a_storage_that_is_down_at_the_start_keeps_nobody_from_receiving(kept: PhysicalHouse) -> None:
+    vault, away = kept.base / "vault", kept.base / "away"
+    async with nothing_missing(kept):
+        pass
+    vault.rename(away)
+    vault.touch()
+    async with kept.streaming() as stream:
+        end = write_log(kept)
+        await aeventually(lambda: "wal_storage:shop" in kept.board.live, 20)
+        vault.unlink()
+        away.rename(vault)
+        await kept.shipped(stream, end)
+        await aeventually(lambda: not kept.board.live, 20)
+    assert kept.board.ever("wal_gap") == []

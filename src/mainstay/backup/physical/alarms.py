@@ -102,3 +102,14 @@ class Alarms:
 
     async def _write(self, unit: Callable[[Tx], object]) -> None:
         await patiently(self._store, self._clock, unit)
+
+
+def unmarked(database: str, fault: Exception) -> Alarm:
+    """Say that a proof will have nothing to compare."""
+    return Alarm(
+        MARKERS,
+        Severity.WARNING,
+        f"Restores of {database} to a moment cannot be proven",
+        f"no marker rows can be written: {fault}",
+        "GRANT CREATE ON DATABASE to the account, or set `wal: {markers: 0}`",
+    )

@@ -106,7 +106,8 @@ async def _base(run: RunContext, ports: BackupPorts, database: str) -> dict[str,
     except NotThere:
         async with source(ports, database) as found:
             parent = None
-            if found.facts.major >= INCREMENTAL_SINCE and found.facts.summarizes and not run.args.get("full"):
+            may = found.facts.major >= INCREMENTAL_SINCE and found.facts.summarizes
+            if may and not run.args.get("full") and not storage.unreadable():
                 parent = await _parent(ports, database, found.facts.system)
             run.log(
                 f"{found.dsn}: PostgreSQL {found.facts.version}, {format_size(found.facts.bytes)}; "

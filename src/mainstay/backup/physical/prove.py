@@ -68,6 +68,8 @@ class Verdict:
 async def prove(run: RunContext, ports: BackupPorts, database: str) -> Verdict:
     """Restore a moment and judge. Faults of what is kept are in the verdict; others come out as `MainstayError`."""
     storage = ports.storage(wal_of(ports, database).to)
+    if reason := storage.unreadable():
+        return Verdict(LATEST, unproven={"markers": reason})
     live = await _live(ports, database)
     bases, _ = await bases_of(storage, database)
     first = min((base.taken_at for base in bases), default=None)

@@ -101,8 +101,11 @@ def _hash(body: dict[str, Any]) -> str:
 
 
 async def save(storage: Storage, base: Base) -> None:
-    """Write it beside its backup; from then on there is one. Raises `StorageError`."""
-    await storage.put(f"{base.path}/{NAME}", chunked(base.seal().encode()))
+    """Write it beside its backup; from then on there is one. Raises `StorageError`.
+
+    It is never encrypted, for it has to be read where nothing else can be; there is nothing secret in it.
+    """
+    await storage.put_as_is(f"{base.path}/{NAME}", chunked(base.seal().encode()), sealed=False)
 
 
 async def load(storage: Storage, path: str) -> Base:

@@ -37,7 +37,8 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 """
 SETTINGS = """
 SELECT name::text, current_setting(name) FROM pg_catalog.pg_settings
-WHERE source = 'configuration file' AND context <> 'internal' ORDER BY 1
+WHERE source = 'configuration file' AND context <> 'internal' AND name !~ '(conninfo|passphrase|_command)'
+ORDER BY 1
 """
 
 

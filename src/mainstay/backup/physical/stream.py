@@ -5,13 +5,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainstay.backup.physical.alarms import GAP, MARKERS, SLOT, STORAGE, STREAM, SYNC, Alarm, Alarms
+from mainstay.backup.physical.alarms import GAP, MARKERS, SLOT, STORAGE, STREAM, SYNC, Alarm, Alarms, unmarked
 from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.layout import log_home
 from mainstay.backup.physical.receiver import BROKEN, Receiver
 from mainstay.backup.physical.record import bases_of
 from mainstay.backup.physical.server import Server, mark, name_of
-from mainstay.backup.physical.shipper import PARTIAL, Shipper, Spool
+from mainstay.backup.physical.shipper import Shipper, Spool, plant, systems
 from mainstay.backup.physical.source import Source, address, source, wal_of
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous, waits_for
 from mainstay.backup.ports import BackupPorts
@@ -157,9 +157,12 @@ class Stream:
             shipper.floor = None
             self.state.broken = False
         elif system not in self._seeded:
-            await self._seed(shipper, found.facts.segment)
+            await self._resume(shipper, found.facts.segment)
         self._seeded.add(system)
-        await self._first_base(system)
+        try:
+            await self._first_base(system)
+        except MainstayError as fault:
+            logger.warning("whether there is a base backup of %s is not known: %s", self.database, fault)
 
     async def _make_slot(self, found: Source) -> None:
         # On a connection of its own: nobody may keep the watch waiting.
@@ -169,6 +172,17 @@ class Stream:
                 await server.make_slot()
         finally:
             await server.close()
+
+    async def _resume(self, shipper: Shipper, size: int) -> None:
+        """Begin where the storage ends; where the spool ends, when the storage cannot be asked."""
+        try:
+            await self._seed(shipper, size)
+        except MainstayError as fault:
+            if self._storage.unreadable():
+                await self._gap(f"where the storage ends cannot be gone on from: {fault}")
+            elif (await asyncio.to_thread(Spool.look, shipper.folder)).tip is None:
+                raise  # to begin anywhere would leave a hole; the server keeps its log meanwhile
+            logger.warning("the log of %s goes on from the spool: %s", self.database, fault)
 
     async def _seed(self, shipper: Shipper, size: int) -> None:
         """Let the receiver go on behind the newest segment of the storage, when that is further than our spool.
@@ -184,7 +198,7 @@ class Stream:
         kept = contents.whole[contents.newest() or newest][0]
         data = await shipper.archive.read(kept)
         if len(data) == size:
-            await asyncio.to_thread(_plant, shipper.folder, kept.name, data)
+            await asyncio.to_thread(plant, shipper.folder, kept.name, data)
 
     async def _first_base(self, system: str) -> None:
         bases, _ = await bases_of(self._storage, self.database)
@@ -228,7 +242,7 @@ class Stream:
             await self._clock.sleep(pause)
 
     async def _ship_all(self) -> None:
-        for system in await asyncio.to_thread(_systems, self._folder):
+        for system in await asyncio.to_thread(systems, self._folder):
             await self.shipper(system).ship()
 
     async def _unshipped(self, fault: Exception) -> None:
@@ -365,32 +379,6 @@ class Stream:
                 logger.warning("no marker row in %s: it does not answer", self.database)
             except PostgresError as fault:
                 if "permission denied" in str(fault):
-                    await self._alarms.say(_unmarked(self.database, fault))
+                    await self._alarms.say(unmarked(self.database, fault))
                 logger.warning("no marker row in %s: %s", self.database, fault)
             await self._clock.sleep(self.settings.markers)
-
-
-def _unmarked(database: str, fault: MainstayError) -> Alarm:
-    return Alarm(
-        MARKERS,
-        Severity.WARNING,
-        f"Restores of {database} to a moment cannot be proven",
-        f"no marker rows can be written: {fault}",
-        "GRANT CREATE ON DATABASE to the account, or set `wal: {markers: 0}`",
-    )
-
-
-def _systems(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir() if each.is_dir())
-
-
-def _plant(folder: Path, name: str, data: bytes) -> None:
-    """Put a whole segment where the receiver looks for the end of what it has."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    Spool(folder).clear()
-    new = folder / f"{name}.new"
-    new.write_bytes(data)
-    new.rename(folder / name)
-
-
-__all__ = ["PARTIAL", "Stream"]
