@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +17,26 @@ from tests.servers.postgres import PostgresServer, debian_binaries, serve, wheel
 from tests.servers.process import missing
 
 
+class Cloned(PostgresServer):
+    """A server whose data is a copy of what initdb made once: it costs a tenth of the time."""
+
+    first: Path | None = None
+
+    def _initdb(self) -> None:
+        if Cloned.first is None:
+            super()._initdb()
+            Cloned.first = Path(tempfile.mkdtemp(prefix="mainstay-first-")) / "data"
+            atexit.register(shutil.rmtree, Cloned.first.parent, ignore_errors=True)
+            copy(self.data, Cloned.first)
+        else:
+            copy(Cloned.first, self.data)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a data directory with its owner."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+
+
 @pytest.fixture
 def primaries() -> Iterator[Callable[[], PostgresServer]]:
     """As many servers of the system as a test wants, to be killed."""
@@ -22,7 +46,7 @@ def primaries() -> Iterator[Callable[[], PostgresServer]]:
             programs = debian_binaries()
             if programs is None:
                 missing("the system's PostgreSQL", "postgresql")
-            server = PostgresServer(programs)
+            server = Cloned(programs)
             stack.callback(server.remove)
             return server
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -16,9 +18,9 @@ from mainstay.backup.physical.plan import moments
 from mainstay.backup.physical.server import name_of
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous
 from mainstay.ports.objects.directory import Directory
-from tests.backup.physical.house import PhysicalHouse
+from tests.backup.physical.house import PhysicalHouse, physical_house
 from tests.backup.physical.test_faults import receiver, write_log
-from tests.helpers import aeventually
+from tests.helpers import ROOT, aeventually
 from tests.servers.postgres import PostgresServer
 
 OURS = "mainstay_shop"
@@ -184,3 +186,29 @@ async def test_another_node_goes_on_where_the_storage_ends(kept: PhysicalHouse, 
         await kept.shipped(stream, write_log(kept))
     assert kept.board.ever("wal_gap") == []
     assert (await moments(kept.vault, "shop")).holes == []
+
+
+async def test_an_account_with_the_documented_rights_is_enough(
+    tmp_path: Path, primaries: Callable[[], PostgresServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "RETURN_AFTER", 0.5)
+    server = primaries()
+    server.execute("CREATE DATABASE shop")
+    page = (ROOT / "docs/how-to/lose-nothing.md").read_text()
+    (rights,) = [
+        block for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "CREATE ROLE" in block
+    ]
+    server.execute(rights, "shop")
+    dsn = f"postgresql://mainstay:...@127.0.0.1:{server.port}/shop?options=-csynchronous_commit%3Don"
+    async with physical_house(tmp_path, server, mode="synchronous", markers=1) as house:
+        house.change(dsn=dsn)
+        async with house.streaming() as stream:
+            await house.base_backup()
+            await aeventually(house.waits, 20)
+            await aeventually(
+                lambda: server.execute("SELECT count(*) > 1 FROM mainstay.marker", "shop") == [(True,)], 20
+            )
+            await house.shipped(stream, write_log(house))
+            await aeventually(lambda: not house.board.live, 20)
+        assert not house.waits()
+        assert house.board.ever("wal_sync") == house.board.ever("wal_marker") == []

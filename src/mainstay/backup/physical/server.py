@@ -97,6 +97,8 @@ class Server:
 
         async with self._asking() as connection:
             if wait:
+                # Whoever may not do this could not lift the wait either.
+                await connection.execute("SELECT pg_catalog.pg_reload_conf()")
                 names = sql.Literal(f'"{self.name}"')
                 await connection.execute(
                     sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(names)

@@ -295,7 +295,8 @@ class Stream:
             if wish is not Wish.NOTHING:
                 await self._server.wait_for_us(wish is Wish.WAIT)
         except PostgresError as fault:
-            await self._alarms.say(self._unsynchronous(Severity.CRITICAL, str(fault)))
+            words = f"{fault.what}; the account needs ALTER SYSTEM on synchronous_standby_names and pg_reload_conf()"
+            await self._alarms.say(self._unsynchronous(Severity.CRITICAL, words))
             return
         if wish is Wish.GO_ON:
             words = f"the receiver has not answered for {format_duration(late)}: commits go on without it"
