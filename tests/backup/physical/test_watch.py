@@ -83,6 +83,7 @@ async def test_commits_go_on_without_a_receiver_and_wait_again_for_one(
     monkeypatch.setattr(watchdog, "RETURN_AFTER", 0.5)
     dsn = f"{kept.server.dsn()}?options=-csynchronous_commit%3Don"
     kept.change(dsn=dsn, mode="synchronous", fall_back_after=1.0)
+    monkeypatch.setattr(streams, "STALLED_AFTER", 3.0)
     async with kept.streaming():
         await aeventually(kept.waits, 20)
         os.kill(await receiver(kept), signal.SIGSTOP)

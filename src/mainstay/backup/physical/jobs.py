@@ -88,7 +88,8 @@ async def _check(run: RunContext, ports: BackupPorts, database: str) -> None:
     await asyncio.to_thread(ports.scratch.sweep, end_leftovers)
     name = wal_of(ports, database).to
     await enter(ports, name)
-    run.log(f"{ports.storage(name).target()} takes objects")
+    swept = await ports.storage(name).sweep(ports.clock.now())
+    run.log(f"{ports.storage(name).target()} takes objects{f', {swept} leftovers swept' if swept else ''}")
 
 
 def _path(run: RunContext, database: str) -> str:
