@@ -136,6 +136,31 @@ def test_jobs_of_our_own_may_be_tuned_but_not_those_of_databases_and_services(wr
         written("name: x\njobs: {again: {heal: {}}}\n")
 
 
+def test_a_job_of_ones_own_has_its_options_beside_its_command(written: Any) -> None:
+    config = written(
+        "name: x\njobs:\n"
+        "  rates: {command: [rates, --all], at: 30 6 * * *, env: {TOKEN: {secret: a}}}\n"
+        "  bare: {command: [ls]}\n"
+        "  spelt: {command: {command: [ls], every: 1h}}\n"
+        "  close: {entry_point: 'books:close', catch_up: all}\n"
+        "  box: {container: {image: 'reports:7', every: 1d}}\n"
+    )
+    assert {name: job.type_name for name, job in config.jobs.items()} == {
+        "rates": "command",
+        "bare": "command",
+        "spelt": "command",
+        "close": "entry_point",
+        "box": "container",
+    }
+    assert config.jobs["rates"].at == "30 6 * * *"
+    with pytest.raises(ConfigError, match=r":4: jobs.rates.catchup: unknown option; did you mean catch_up"):
+        written("name: x\njobs:\n  rates: {command: [rates],\n    catchup: all}\n")
+    with pytest.raises(ConfigError, match=r":4: jobs.rates.command: must be a list"):
+        written("name: x\njobs:\n  rates: {every: 1h,\n    command: rates}\n")
+    with pytest.raises(ConfigError, match="needs overlap: queue"):
+        written("name: x\njobs:\n  rates: {command: [rates], catch_up: all, overlap: skip}\n")
+
+
 def test_secrets_are_looked_up_only_when_wanted(written: Any) -> None:
     text = "name: x\nnotify: {slack: {secret: slack_url}}\n"
     assert "slack_url" in repr(written(text).notify["slack"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mainstay.core.job import Job, Outcome, RunContext
 from mainstay.core.run import Run
 from mainstay.core.schedule import Schedule
-from mainstay.engine.scheduler import COUNTED, FORGOTTEN, Scheduler, advance, gap, key
+from mainstay.engine.scheduler import COUNTED, FORGOTTEN, CatchUp, Scheduler, advance, gap, key
 from mainstay.ports.clock import FakeClock
 from mainstay.store import runs, schedules
 from mainstay.store.base import Store
@@ -107,6 +107,38 @@ def test_looking_often_or_once_counts_the_same(every: Schedule, start: float, cu
         assert count == whole.count
     assert known is not None
     assert (known.last_due, known.next_due) == (whole.latest, whole.next_due)
+
+
+@pytest.mark.parametrize(
+    ("rule", "owed"),
+    [
+        ("last", [("2026-03-05T02:00", 3)]),
+        ("all", [(f"2026-03-0{day}T02:00", 0) for day in (2, 3, 4, 5)]),
+        ("none", []),
+    ],
+)
+def test_what_was_missed_is_owed_as_the_rule_says(rule: CatchUp, owed: list[tuple[str, int]]) -> None:
+    daily = Schedule(at="0 2 * * *", timezone="UTC")
+    now = at("2026-03-05T12:00")
+    seen = gap(daily, "job", at("2026-03-01T02:00"), now)
+    assert seen.owed(rule, now) == [(at(due), missed) for due, missed in owed]
+    assert seen.missed(rule, now) == 4 - len(owed)
+    on_time = gap(daily, "job", at("2026-03-01T02:00"), at("2026-03-05T02:00") + 1)
+    assert on_time.owed(rule, at("2026-03-05T02:00") + 1)[-1][0] == at("2026-03-05T02:00")
+
+
+def test_catching_up_on_everything_is_no_storm() -> None:
+    start, now = at("2026-01-01T00:00"), at("2026-01-03T00:00")
+    seen = gap(Schedule(at="* * * * *"), "job", start, now)
+    owed = seen.owed("all", now)
+    assert len(owed) == COUNTED + 1
+    assert (owed[0], owed[-1]) == ((start + 60, 0), (now, 2880 - COUNTED - 1))
+    assert len(owed) + seen.missed("all", now) == 2880
+
+
+def test_every_missed_run_needs_room_to_wait() -> None:
+    with pytest.raises(ValueError, match="needs overlap: queue"):
+        Tick(catch_up="all", overlap="skip")
 
 
 def test_a_clock_that_was_set_back_goes_on_from_there_and_a_little_skew_is_nothing() -> None:

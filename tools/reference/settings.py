@@ -136,6 +136,9 @@ def place_of(schema: Schema, root: Schema) -> str | None:
     if "$ref" not in schema:
         return None
     name = schema["$ref"].rpartition("/")[2]
+    for kind, (base, _) in KINDS.items():
+        if name in {cls.__name__ for cls in base.registry.values()}:
+            return f"[{base.kind}]({kind}.md)"
     target = root.get("$defs", {}).get(name, {})
     if target.get("properties"):
         return f"[{name}](#{name.lower()})"

@@ -49,6 +49,7 @@ from mainstay.ports.services import ServiceControl, control_for
 from mainstay.store import gateway, outbox, runs
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
+from mainstay.upkeep.own.base import OwnJob
 from mainstay.upkeep.ports import UpkeepPorts
 
 MESSAGES_KEPT = 90 * 86400.0
@@ -197,7 +198,9 @@ def _superseded(desk: Desk) -> RunHook:
 
 
 def _severity(job: str, jobs: Mapping[str, Job]) -> Severity:
-    critical = isinstance(jobs.get(job), BackupPostgres | ProveBackup | VerifyBackups | wal.CRITICAL)
+    found = jobs.get(job)
+    critical = isinstance(found, BackupPostgres | ProveBackup | VerifyBackups | wal.CRITICAL)
+    critical = critical or (isinstance(found, OwnJob) and found.critical)
     return Severity.CRITICAL if critical else Severity.WARNING
 
 

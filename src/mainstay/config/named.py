@@ -29,10 +29,11 @@ class Named:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         made = handler(schema)
-        choices = made.get("additionalProperties", {})
+        told = made.get("additionalProperties", {})
         properties: dict[str, Any] = {}
-        for choice in choices.get("oneOf", [choices]):
-            properties |= choice.get("properties", {})
+        for choices in told.get("anyOf", [told]):
+            for choice in choices.get("oneOf", [choices]):
+                properties |= choice.get("properties", {})
         return {**made, "properties": properties}
 
     def _is_type(self, name: str) -> bool:

@@ -67,12 +67,21 @@ def place(data: Any, loc: Iterable[int | str], kind: str) -> tuple[Where, str]:
     path: list[int | str] = []
     parts = list(loc)
     missing = str(parts.pop()) if kind == "missing" and parts else ""
-    for part in parts:
+    while parts:
+        if _beside(data, parts):
+            del parts[:2]
+            continue
+        part = parts.pop(0)
         found, inner = _step(data, part)
         if found:
             data = inner
             path.append(part)
     return tuple(path), missing
+
+
+def _beside(data: Any, ahead: list[int | str]) -> bool:
+    """Whether two steps name the type of something whose options stand beside it: `{command: [...], at: ...}`."""
+    return isinstance(data, Mapping) and len(data) > 1 and len(ahead) > 1 and ahead[0] == ahead[1]
 
 
 def _step(data: Any, part: int | str) -> tuple[bool, Any]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+
+from pydantic import model_validator
 
 from mainstay.core.errors import MainstayError
 from mainstay.core.plugin import Plugin
@@ -100,6 +102,17 @@ class Job(Plugin, kind="job"):
     """How often a failed run is tried again, with growing pauses."""
     overlap: Literal["skip", "queue"] = "queue"
     """What happens when it is due while it still runs: left out, or run afterwards."""
+    catch_up: Literal["all", "last", "none"] = "last"
+    """What is done about due times at which nobody was there: run for each of them, oldest first; run once for all
+    of them; or nothing."""
+
+    @model_validator(mode="after")
+    def _catch_up_waits(self) -> Self:
+        if self.catch_up == "all" and self.overlap == "skip":
+            raise ValueError(
+                "catch_up: all needs overlap: queue, for one run after the other makes up for the past"
+            )
+        return self
 
     def schedule(self, timezone: str = "UTC") -> Schedule:
         """Give the schedule, in the file's time zone unless the job has its own."""

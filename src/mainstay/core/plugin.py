@@ -43,7 +43,8 @@ class Tagged:
     """Annotation for a field that holds one plug-in, written `{TYPE: options}`.
 
     `Annotated[Check, Tagged(Check)]` accepts `{http: {url: ...}}`, `{http: https://...}` and a bare `docker`
-    for a type without required options. The types are those registered when the schema is built, but for those
+    for a type without required options. A type whose shorthand is called like the type itself may have its options
+    beside it: `{command: [...], at: ...}`. The types are those registered when the schema is built, but for those
     named in `without`.
     """
 
@@ -67,9 +68,26 @@ class Tagged:
             lambda value: next(iter(value.values())) if isinstance(value, dict) else value, union
         )
         accepted = core_schema.no_info_wrap_validator_function(
-            lambda value, validate: value if isinstance(value, self.base) else validate(_spread(value)), inner
+            lambda value, validate: value if isinstance(value, self.base) else validate(self._spread(value)),
+            inner,
         )
-        return core_schema.json_or_python_schema(inner, accepted)
+        flat = [handler.generate_schema(self.base.registry[name]) for name in choices if self._is_flat(name)]
+        told = core_schema.union_schema([inner, *flat]) if flat else inner
+        return core_schema.json_or_python_schema(told, accepted)
+
+    def _spread(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return {value: {}}
+        if isinstance(value, dict) and len(value) == 1:
+            (name, options), *_ = value.items()
+            return {name: {} if options is None else options}
+        if isinstance(value, dict) and (found := [name for name in value if self._is_flat(name)]):
+            return {found[0]: value}
+        return value
+
+    def _is_flat(self, name: Any) -> bool:
+        known = self.base.registry.get(name) if isinstance(name, str) and name not in self.without else None
+        return known is not None and known.shorthand == name
 
     def _tag(self, value: Any) -> str | None:
         if isinstance(value, dict) and len(value) == 1:
@@ -90,15 +108,6 @@ class Tagged:
         return core_schema.typed_dict_schema(
             {name: core_schema.typed_dict_field(schema)}, extra_behavior="forbid"
         )
-
-
-def _spread(value: Any) -> Any:
-    if isinstance(value, str):
-        return {value: {}}
-    if isinstance(value, dict) and len(value) == 1:
-        (name, options), *_ = value.items()
-        return {name: {} if options is None else options}
-    return value
 
 
 def _expander(shorthand: str) -> Any:

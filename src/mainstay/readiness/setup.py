@@ -97,7 +97,7 @@ class Setup(NamedTuple):
             DatabaseFacts(one["name"], tuple(one["storages"]), one.get("log_storage"))
             for one in parts["databases"]
         )
-        for name in ("sources", "kept", "certificates"):
+        for name in ("sources", "kept", "certificates", "routes"):
             parts[name] = tuple(parts.get(name, ()))
         parts["storages"] = tuple(StorageFacts(**one) for one in parts["storages"])
         parts["channels"] = tuple(ChannelFacts(**one) for one in parts["channels"])

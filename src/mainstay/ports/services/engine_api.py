@@ -2,14 +2,21 @@
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from mainstay.ports.services.base import ServiceError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 SOCKET = "/var/run/docker.sock"
 WITHIN = 60.0
 """Seconds for one request; a restart waits for the container to stop."""
+
+FRAME_HEAD = 8
+"""Bytes before each piece of a container's output: which stream it is of, and its length."""
 
 
 class NotThere(ServiceError):
@@ -52,9 +59,36 @@ async def events(params: Mapping[str, str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
+async def follow(path: str, params: Mapping[str, str], tell: Callable[[bytes], None]) -> None:
+    """Read what a container writes until it has ended; `tell` gets the pieces. Raises `ServiceError`."""
+    async with _answer("GET", path, params, None, None) as answer:
+        if answer.status != 200:
+            raise ServiceError(f"Docker refused: {_reason(await answer.text()) or answer.status}")
+        while head := await answer.content.read(FRAME_HEAD):
+            while len(head) < FRAME_HEAD and (more := await answer.content.read(FRAME_HEAD - len(head))):
+                head += more
+            left = int.from_bytes(head[4:], "big")
+            while left and (piece := await answer.content.read(left)):
+                tell(piece)
+                left -= len(piece)
+
+
 async def _exchange(
     method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None, within: float
 ) -> tuple[int, str]:
+    async with _answer(method, path, params, body, within) as answer:
+        return answer.status, await answer.text()
+
+
+@asynccontextmanager
+async def _answer(
+    method: str,
+    path: str,
+    params: Mapping[str, str] | None,
+    body: Mapping[str, Any] | None,
+    within: float | None,
+) -> "AsyncIterator[aiohttp.ClientResponse]":
+    """Make a request; faults of the connection, also while the answer is read, become `ServiceError`."""
     import aiohttp
 
     socket = socket_path()
@@ -65,9 +99,9 @@ async def _exchange(
             aiohttp.ClientSession(connector=connector, timeout=limit, trust_env=False) as session,
             session.request(method, f"http://docker{path}", params=params, json=body) as answer,
         ):
-            return answer.status, await answer.text()
+            yield answer
     except TimeoutError:
-        raise ServiceError(f"the Docker daemon did not answer within {within:g} s") from None
+        raise ServiceError(f"the Docker daemon did not answer within {within or WITHIN:g} s") from None
     except (aiohttp.ClientError, OSError) as fault:
         cause = getattr(fault, "os_error", fault)
         hint = (
