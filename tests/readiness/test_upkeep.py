@@ -138,3 +138,42 @@ def test_any_moment_failed_its_proof() -> None:
 def test_a_company_that_keeps_no_log_is_not_asked_for_it() -> None:
     rules = [one.rule for one in assess(Setup("x", "x"), Evidence(), NOW)]
     assert "any_moment" not in rules
+
+
+@pytest.mark.parametrize(
+    ("jobs", "last", "standing", "words"),
+    [
+        ({}, None, Standing.MISSING, "nothing keeps"),
+        ({"tune": "optimize_database"}, None, Standing.CONFIGURED, "not been done"),
+        (
+            {"tune": "optimize_database"},
+            Done(NOW - 9 * DAY, "3 vacuumed", {"in_time": True}),
+            Standing.CONFIGURED,
+            "not done lately",
+        ),
+        (
+            {"tune": "optimize_database"},
+            Done(NOW - DAY, "3 vacuumed; 30m were up", {"in_time": False}),
+            Standing.RUNNING,
+            "30m were up",
+        ),
+        (
+            {"tune": "optimize_database"},
+            Done(NOW - DAY, "1 for people to look at", {"in_time": True, "critical": 1}),
+            Standing.RUNNING,
+            "for people",
+        ),
+        (
+            {"tune": "optimize_database"},
+            Done(NOW - DAY, "3 vacuumed", {"in_time": True, "critical": 0}),
+            Standing.PROVEN,
+            "3 vacuumed",
+        ),
+        ({"optimize_database": "command"}, Done(NOW - DAY, "ok", {}), Standing.RUNNING, "done"),
+    ],
+)
+def test_databases_are_kept_in_shape_when_a_run_came_to_its_end(
+    jobs: dict[str, str], last: Done | None, standing: Standing, words: str
+) -> None:
+    finding = judged("optimize_database", jobs, last)
+    assert (finding.standing, words in finding.evidence) == (standing, True), finding

@@ -16,6 +16,7 @@ ROOMS = (
     "mainstay.backup.jobs",
     "mainstay.upkeep.cleanup.job",
     "mainstay.certs.jobs",
+    "mainstay.upkeep.optimise.job",
     "mainstay.upkeep.patches.job",
     "mainstay.upkeep.own.command",
     "mainstay.upkeep.own.container",

@@ -65,10 +65,29 @@ def any_moment(setup: Setup, evidence: Evidence, now: float) -> Judgement | None
     return proven("; ".join(proof.summary for proof in proofs), min(proof.at for proof in proofs))
 
 
+def optimize_database(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when a run within eight days looked into every database, came to its end, and found nothing critical."""
+    row = "optimize_database"
+    fix = "jobs: {optimize_database: {}}"
+    names = [name for name, kind in setup.jobs.items() if kind == row]
+    found = by_job(row, setup, evidence, now, fix)
+    if not names:
+        return missing("nothing keeps databases in shape", fix) if row not in setup.jobs else found
+    last = evidence.last.get(names[0])
+    if found.standing != "running" or last is None:
+        return found
+    if not last.outcome.get("in_time"):
+        return running(last.summary, last.at, f"give jobs.{names[0]} a larger budget")
+    if last.outcome.get("critical"):
+        return running(last.summary, last.at, f"mainstay logs {names[0]}")
+    return proven(last.summary, last.at)
+
+
 RECENT = 3 * 86400.0
 """Seconds for which a look at security updates counts."""
 UPKEEP: dict[str, Rule] = {
     "cleanup_temp_files": cleanup_temp_files,
     "security_patches": security_patches,
     "any_moment": any_moment,
+    "optimize_database": optimize_database,
 }
