@@ -7,7 +7,7 @@ foreign keys without an index.
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from mainstay.ports.postgres.dsn import PostgresError
@@ -73,8 +73,10 @@ async def look(
     hypo = session.extensions.get("hypopg")
     if hypo is not None:
         for text, calls in plannable:
-            for each in await _advised(session, hypo, name, large, text, calls):
-                known.setdefault(each.subject, each)
+            # One that cannot be planned alone, or whose tables are not ours to read, is passed over.
+            with suppress(PostgresError):
+                for each in await _advised(session, hypo, name, large, text, calls):
+                    known.setdefault(each.subject, each)
     advised = {each.facts["table"] for each in known.values()}
     return [*known.values(), *_scanned(name, [t for t in large.values() if t.name not in advised])]
 
@@ -103,7 +105,11 @@ async def _keys(
             continue
         wheres = " AND ".join(f"x.{column} = ${number}" for number, column in enumerate(columns, 1))
         query = f"SELECT 1 FROM ONLY {table} x WHERE {wheres} FOR KEY SHARE OF x"  # noqa: S608 - quoted by the server
-        costs = await _tried(session, hypo, candidate, query, types)
+        try:
+            costs = await _tried(session, hypo, candidate, query, types)
+        except PostgresError:  # we may not read the table
+            yield _told(name, candidate, None)
+            continue
         if costs is not None and costs[1] <= BETTER * costs[0]:
             yield _told(name, candidate, costs)
 
@@ -132,13 +138,9 @@ async def _advised(
     session: Session, hypo: str, name: str, large: dict[int, Table], text: str, calls: int
 ) -> list[Ailment]:
     """Ask the planner about one query: with each index that its filters suggest, what would it cost?"""
-    try:
-        async with _planning(session):
-            await _prepare(session, text)
-            plan = await _explain(session)
-            suggested = await _suggested(session, plan, large, calls)
-    except PostgresError:
-        return []  # it cannot be planned alone, or its tables are not ours to read
+    async with _planning(session):
+        await _prepare(session, text)
+        suggested = await _suggested(session, await _explain(session), large, calls)
     found = []
     for candidate in suggested:
         costs = await _tried(session, hypo, candidate, text, None)
@@ -197,17 +199,16 @@ async def _tried(
     session: Session, hypo: str, candidate: Candidate, text: str, types: Sequence[str] | None
 ) -> tuple[float, float] | None:
     """Give the planner's cost of a query before and with an index; None when it would not take the index."""
-    try:
-        async with _planning(session):
-            await _prepare(session, text, types)
-            before = await _explain(session)
-            (made,) = await session.row(
-                f"SELECT indexname FROM {hypo}.hypopg_create_index(%s)",  # noqa: S608 - quoted by the server
-                [f"CREATE INDEX {candidate.sql}"],
-            )
-            after = await _explain(session)
-    except PostgresError:
-        return None
+    async with _planning(session):
+        await _prepare(session, text, types)
+        before = await _explain(session)
+        (made,) = await session.row(
+            f"SELECT indexname FROM {hypo}.hypopg_create_index(%s)",  # noqa: S608 - quoted by the server
+            [f"CREATE INDEX {candidate.sql}"],
+        )
+        await session.rows("DEALLOCATE mainstay_asked")  # its plan is kept, and knows nothing of the index
+        await _prepare(session, text, types)
+        after = await _explain(session)
     taken = any(node.get("Index Name") == made for node in _nodes(after))
     return (before["Total Cost"], after["Total Cost"]) if taken else None
 

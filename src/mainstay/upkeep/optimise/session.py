@@ -28,6 +28,10 @@ GENTLE = {
 """Vacuum rests as often as autovacuum does, and nothing takes a second processor."""
 
 
+OURS = "/* mainstay */"
+"""Stands before our own statements, so that people and we ourselves know them from others'."""
+
+
 class Busy(PostgresError):
     """A lock was not to be had in time."""
 
@@ -54,7 +58,7 @@ class Session:
     async def rows(self, query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Ask. Raises `Busy`, `TooLong`, `NotAllowed` or `PostgresError`."""
         with told(self.dsn):
-            cursor = await self.connection.execute(query.encode(), parameters)
+            cursor = await self.connection.execute(f"{OURS} {query}".encode(), parameters)
             return await cursor.fetchall() if cursor.description else []
 
     async def row(self, query: str, parameters: Sequence[Any] | None = None) -> tuple[Any, ...]:
