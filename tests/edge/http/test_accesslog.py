@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mainstay.edge.http import accesslog
-from mainstay.edge.http.accesslog import AccessLog
+from mainstay.edge.http.accesslog import AccessLog, said
 from mainstay.edge.http.exchange import Exchange
 from mainstay.edge.http.meter import Meter, read
 from mainstay.edge.http.witness import Witness
@@ -65,7 +65,7 @@ async def test_a_handlers_notes_and_a_client_that_went_are_in_it(tmp_path: Path)
     clock, log = FakeClock(), AccessLog(tmp_path / "access.log", ROOMY)
 
     def answer(exchange: Exchange) -> None:
-        exchange.notes = {"route": "a", "why": 'no "key"'}
+        exchange.notes = said("route", "a") + said("why", 'no "key"')
 
     witness = Witness("gateway", Meter(), clock, log)
     async with serving(Answering(answer), observer=witness) as server, calling(server) as client:

@@ -137,7 +137,7 @@ async def test_strangers_whose_bodies_never_end_keep_nobody_out(store: Store) ->
 async def test_a_body_in_crumbs_takes_no_more_memory_than_it_has_bytes(store: Store) -> None:
     async with bounded(store, 10) as edge:
         source = next(iter(edge.intake._sources.values()))
-        turn: Any = SimpleNamespace(head=Head(b"POST", b"/a", b"/a", b"", b"1.1", b"a", length=None))
+        turn: Any = SimpleNamespace(head=Head(b"POST", b"/a", b"/a", b"", b"1.1", b"a", [], None))
         body = Body(edge.intake, source, turn)
         tracemalloc.start()
         try:

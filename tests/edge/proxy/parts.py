@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainstay.edge.gateway.policy import Admit, Ask, Decision
+from mainstay.edge.gateway.seats import noted
 from mainstay.edge.gateway.settings import RouteSettings
 from mainstay.edge.http.exchange import Header
 from mainstay.edge.http.head import Refused
@@ -39,7 +41,8 @@ class Open:
         fits = [route for route in self.routes if ask.path.startswith(route.path.encode())]
         route = max(fits, key=lambda route: len(route.path))
         own = (b"x-request-id", ask.request_id)
-        return Admit(route, [*self.to_origin, own], [*self.to_client, own], "alice", "paid")
+        onward, back = [*self.to_origin, own], [*self.to_client, own]
+        return Admit(route, onward, back, "alice", "paid", noted=noted("alice", "paid"))
 
     def signature(self, method: bytes, target: bytes, admitted: Admit, wall: float) -> Header | None:
         return self.sign(method, target) if self.sign else None
@@ -53,7 +56,7 @@ class Notes:
         self.counted: list[tuple[str, str]] = []
 
     def ended(self, turn: Turn, seconds: float, cut: bool) -> None:
-        self.seen.append(turn.notes or {})
+        self.seen.append(json.loads("{" + turn.notes.removeprefix(",") + "}"))
 
     def refused(self, address: str, refusal: Refused) -> None:
         pass

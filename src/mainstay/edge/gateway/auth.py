@@ -58,7 +58,7 @@ class Authenticator:
     def known(self, ask: Ask, now: float, wall: float) -> Identity | None:
         """Say at once who asks, when this very credential was found good before."""
         fields = ask.fields
-        if fields is None or len(fields) != len(ask.headers):
+        if len(fields) != len(ask.headers):
             return None
         sent = fields.get(b"authorization")
         return self._good.get(sent, now, wall) if sent is not None else None
@@ -67,7 +67,7 @@ class Authenticator:
         self, ask: Ask, now: float, wall: float, may_guess: MayGuess
     ) -> "Found | asyncio.Future[Known] | None":
         """Say who asks; None when the request does not say."""
-        fields = ask.fields if ask.fields is not None else dict(ask.headers)
+        fields = ask.fields
         bearer = fields.get(b"authorization")
         key = fields.get(self._key_header) if self._key_header else None
         if len(fields) != len(ask.headers) and self._twice(ask):

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -31,17 +30,19 @@ HOLD = 1.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Case:
     """One request on its way through the policy."""
 
-    ask: Ask
-    place: Place
-    ticks: int
-    """Monotonic nanoseconds."""
-    route: Route | None = None
-    origin: bytes | None = None
-    """The site of the page that asks."""
+    __slots__ = ("ask", "origin", "place", "route", "ticks")
+
+    def __init__(self, ask: Ask, place: Place, ticks: int) -> None:
+        self.ask = ask
+        self.place = place
+        self.ticks = ticks
+        """Monotonic nanoseconds."""
+        self.route: Route | None = None
+        self.origin: bytes | None = None
+        """The site of the page that asks."""
 
 
 class Gate:
@@ -95,8 +96,6 @@ class Gate:
         path = plain(ask.path, encoded_slashes=self.settings.encoded_slashes)
         if path is None:
             return self._told(case, _in_two_ways())
-        if ask.fields is None:
-            ask.fields = dict(ask.headers)
         case.origin = ask.fields.get(b"origin")
         wanted = None
         if ask.method == b"OPTIONS" and case.origin is not None:
@@ -227,7 +226,7 @@ class Gate:
         if route.cors is not None:
             back += route.cors.headers(case.origin)
         drop = self._drop_too if route.methods else self._drop
-        return Admit(route.settings, onward, back, seat.subject, seat.plan, drop)
+        return Admit(route.settings, onward, back, seat.subject, seat.plan, drop, seat.noted)
 
     def _limited(self, case: Case, seat: Seat | None, wants: list[Want], taken: Taken) -> Deny:
         """Refuse what is over a limit. It has not been counted."""

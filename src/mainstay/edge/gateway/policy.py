@@ -4,7 +4,7 @@ The built-in proxy, the forward-auth endpoint and exported configurations all as
 """
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,46 +12,76 @@ from mainstay.edge.gateway.settings import RouteSettings
 from mainstay.edge.http.exchange import Header
 
 
-@dataclass(slots=True)
 class Ask:
-    """What is known of a request when its head has been read."""
+    """What is known of a request when its head has been read. No dataclass: there is one for each request."""
 
-    method: bytes
-    """In upper case."""
-    host: bytes
-    """As it was sent, with its port if it has one."""
-    path: bytes
-    """As it was sent, without the query; it begins with a slash."""
-    headers: Sequence[Header]
-    """Names in lower case, as they came."""
-    peer: str
-    """The client's address: that of the connection, or what a trusted proxy says of it."""
-    secure: bool = False
-    """Whether the client came by TLS."""
-    certificate: bytes | None = None
-    """The client's certificate in DER, when it showed one that was verified."""
-    request_id: bytes = b""
-    """What this request is called in logs; goes to the origin and back to the client. The caller makes it."""
-    fields: Mapping[bytes, bytes] | None = None
-    """The headers by name, the last one of each, where the caller has them so already."""
+    __slots__ = (
+        "certificate", "fields", "headers", "host", "method", "path", "peer", "request_id", "secure",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: bytes,
+        host: bytes,
+        path: bytes,
+        headers: list[Header],
+        peer: str,
+        secure: bool = False,
+        certificate: bytes | None = None,
+        request_id: bytes = b"",
+        fields: dict[bytes, bytes] | None = None,
+    ) -> None:
+        self.method = method
+        """In upper case."""
+        self.host = host
+        """As it was sent, with its port if it has one."""
+        self.path = path
+        """As it was sent, without the query; it begins with a slash."""
+        self.headers = headers
+        """Names in lower case, as they came."""
+        self.peer = peer
+        """The client's address: that of the connection, or what a trusted proxy says of it."""
+        self.secure = secure
+        """Whether the client came by TLS."""
+        self.certificate = certificate
+        """The client's certificate in DER, when it showed one that was verified."""
+        self.request_id = request_id
+        """What this request is called in logs; goes to the origin and back to the client. The caller makes it."""
+        self.fields = dict(headers) if fields is None else fields
+        """The headers by name, the last one of each."""
 
 
-@dataclass(slots=True)
 class Admit:
     """Let it through."""
 
-    route: RouteSettings
-    headers_to_origin: list[Header]
-    """What is added for the origin: identity and request id. Clean the client's own with `hygiene.clean(..., drop)`
-    first. `Host`, framing, `Connection`, `X-Forwarded-*` and, by `Decides.signature`, the signature are the carrier's.
-    It may be shared between requests: copy, do not change."""
-    response_headers: list[Header]
-    """What is added to the origin's answer; they replace the origin's own of the same name."""
-    subject: str | None
-    """Who asks; None when the route asks nobody who they are."""
-    plan: str | None
-    drop: frozenset[bytes] = frozenset()
-    """Further headers of the client that the origin must not see: credentials, where that is configured."""
+    __slots__ = (
+        "drop", "headers_to_origin", "noted", "plan", "response_headers", "route", "subject",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        route: RouteSettings,
+        headers_to_origin: list[Header],
+        response_headers: list[Header],
+        subject: str | None,
+        plan: str | None,
+        drop: frozenset[bytes] = frozenset(),
+        noted: str = "",
+    ) -> None:
+        self.route = route
+        self.headers_to_origin = headers_to_origin
+        """What is added for the origin: identity and request id. Clean the client's own with `hygiene.clean(..., drop)`
+        first. `Host`, framing, `Connection`, `X-Forwarded-*` and, by `Decides.signature`, the signature are the
+        carrier's. It may be shared between requests: copy, do not change."""
+        self.response_headers = response_headers
+        """What is added to the origin's answer; they replace the origin's own of the same name."""
+        self.subject = subject
+        """Who asks; None when the route asks nobody who they are."""
+        self.plan = plan
+        self.drop = drop
+        """Further headers of the client that the origin must not see: credentials, where that is configured."""
+        self.noted = noted
+        """What the access log says of whoever asks."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from mainstay.edge.gateway.identity import Identity
 from mainstay.edge.gateway.limits import Rule, Want
 from mainstay.edge.gateway.limits.gcra import SECOND
 from mainstay.edge.gateway.settings import GatewaySettings
+from mainstay.edge.http.accesslog import said
 from mainstay.edge.http.exchange import Header
 
 _REMEMBERED = 20_000
@@ -16,16 +17,24 @@ _RECOVERY = SECOND // 2
 """Nanoseconds after which one of them is forgotten."""
 
 
+def noted(subject: str | None, plan: str | None) -> str:
+    """Give what the access log says of whoever asks."""
+    return (said("user", subject) if subject is not None else "") + (
+        said("plan", plan) if plan is not None else ""
+    )
+
+
 class Seat:
     """Whoever asks: their plan, whose limits they use up, and what the origin is told of them."""
 
-    __slots__ = ("headers", "owner", "plan", "subject", "wants", "who")
+    __slots__ = ("headers", "noted", "owner", "plan", "subject", "wants", "who")
 
     def __init__(self, owner: "Seats", subject: str | None, plan: str | None, who: str) -> None:
         self.owner = owner
         self.subject = subject
         self.plan = plan
         self.who = who
+        self.noted = noted(subject, plan)
         rule = owner.plans.get(plan) if plan is not None else None
         self.wants: list[Want] = [(rule.key(who), rule)] if rule else []
         self.headers: list[Header] = []

@@ -5,37 +5,50 @@ the event loop's thread.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 Header = tuple[bytes, bytes]
 """Name in lower case, and value without the white space around it."""
 
 
-@dataclass(slots=True)
 class Head:
     """A request's head that was judged well-formed (RFC 9112, and the stricter rules of this house)."""
 
-    method: bytes
-    """In upper case."""
-    target: bytes
-    """Path and query exactly as they were sent; it begins with a slash."""
-    path: bytes
-    query: bytes
-    """What stands behind the first `?`, without it."""
-    version: bytes
-    """`1.1` or `1.0`."""
-    host: bytes
-    """The one valid Host; empty only in HTTP/1.0 without one."""
-    headers: list[Header] = field(default_factory=list)
-    """As they came, repeated ones in their order."""
-    length: int | None = 0
-    """Bytes of the body; None when it comes in chunks."""
-    keep_alive: bool = True
-    expect: bool = False
-    """The client waits for `100 Continue`; it is sent when the body is first asked for."""
-    upgrade: bytes | None = None
-    """`websocket` when the client asks to change the protocol, else None."""
+    __slots__ = (
+        "expect", "headers", "host", "keep_alive", "length", "method", "path", "query", "target", "upgrade", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        path: bytes,
+        query: bytes,
+        version: bytes,
+        host: bytes,
+        headers: list[Header],
+        length: int | None = 0,
+    ) -> None:
+        self.method = method
+        """In upper case."""
+        self.target = target
+        """Path and query exactly as they were sent; it begins with a slash."""
+        self.path = path
+        self.query = query
+        """What stands behind the first `?`, without it."""
+        self.version = version
+        """`1.1` or `1.0`."""
+        self.host = host
+        """The one valid Host; empty only in HTTP/1.0 without one."""
+        self.headers = headers
+        """As they came, repeated ones in their order."""
+        self.length = length
+        """Bytes of the body; None when it comes in chunks."""
+        self.keep_alive = True
+        self.expect = False
+        """The client waits for `100 Continue`; it is sent when the body is first asked for."""
+        self.upgrade: bytes | None = None
+        """`websocket` when the client asks to change the protocol, else None."""
 
     def get(self, name: bytes) -> bytes | None:
         """Give the first value of a header; `name` is in lower case."""
@@ -81,8 +94,10 @@ class Exchange(Protocol):
     """Whether the client has gone; what is written then is dropped."""
     keep: bool
     """Set it false, before the answer, to have the connection closed after it."""
-    notes: dict[str, str] | None
-    """What the access log should say besides, such as `route` or `why`; nothing secret. None until somebody sets it."""
+    route: str | None
+    """What the route is called that it took, for metrics; None when nobody asks for one."""
+    notes: str
+    """What the access log should say besides, as `,"name":"value"` for each thing; nothing secret."""
 
     def receive(self, receiver: Receiver) -> None:
         """Have the body delivered; may be called once, at once or later. Without it a body is read and dropped."""

@@ -45,6 +45,7 @@ class Turn:
         "peer",
         "received",
         "receiver",
+        "route",
         "secure",
         "sent",
         "state",
@@ -65,7 +66,8 @@ class Turn:
         self.receiver: Receiver | None = None
         self.state = WAITING
         self.status = 0
-        self.notes: dict[str, str] | None = None
+        self.route: str | None = None
+        self.notes = ""
         self.whole = False
         """Whether the whole body was read."""
         self.keep = True
@@ -238,11 +240,14 @@ class Turn:
 
     def _head(self, status: int, headers: Iterable[Header], framing: bytes) -> bytes:
         connection = self._connection
-        lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in OURS]
-        block = b"".join(lines)
+        pieces: list[bytes] = []
+        for name, value in headers:
+            if name not in OURS:
+                pieces += (name, b": ", value, b"\r\n")
+        block = b"".join(pieces)
         # What is left without the text must be the ends of the lines: no header holds another one.
-        if block.translate(None, TEXT) != b"\r\n" * len(lines):
+        if len(block.translate(None, TEXT)) != len(pieces) >> 1:
             raise ValueError("a header of an answer holds a control character")
         self.keep = self.keep and connection.may_keep(self)
         end = (b"\r\n" if self.head.version == b"1.1" else KEEP) if self.keep else CLOSE
-        return b"%b%b%b%b" % (connection.server.lead(status), block, framing, end)
+        return b"".join((connection.server.lead(status), block, framing, end))

@@ -1,6 +1,6 @@
 """Counts and notes what became of every request of one listener."""
 
-from mainstay.edge.http.accesslog import AccessLog, quoted
+from mainstay.edge.http.accesslog import AccessLog, milliseconds, quoted, said
 from mainstay.edge.http.head import Refused
 from mainstay.edge.http.meter import Cell, Family, Histogram, Meter
 from mainstay.edge.http.turn import Turn
@@ -76,6 +76,9 @@ FAMILIES = (
 """What is counted of HTTP, whoever answers."""
 
 
+CLIENTS = 4096
+"""Beginnings of lines that are remembered."""
+CUT_SHORT = ',"cut":true'
 AGENTS = 256
 """Names of clients' programs that are remembered in the form of the log."""
 
@@ -89,6 +92,9 @@ class Witness:
         self._meter = meter
         self._clock = clock
         self._agents: dict[bytes, str] = {}
+        self._clients: dict[tuple[str, bytes, bytes], str] = {}
+        self._written_at = -1
+        self._beginning = ""
         self._by_status: dict[int, Cell] = {}
         self._by_route: dict[tuple[str, int], tuple[Cell, Histogram]] = {}
         self._took = meter.histogram(TOOK, listener)
@@ -106,8 +112,8 @@ class Witness:
             self._by_status[status] = cell
         cell.add()
         self._took.observe(seconds)
-        if turn.notes is not None:
-            self._route_ended(turn.notes.get("route", ""), status // 100 or 4, seconds)
+        if turn.route is not None:
+            self._route_ended(turn.route, status // 100 or 4, seconds)
         if cut:
             self._cut.add()
         if turn.received:
@@ -144,20 +150,37 @@ class Witness:
         """Quote a program's name; there are few of them, so they are remembered."""
         if len(self._agents) >= AGENTS:
             self._agents.clear()
-        found = self._agents[agent] = f',"agent":{quoted(agent[:256].decode("latin-1"))}'
+        found = self._agents[agent] = said("agent", agent[:256].decode("latin-1"))
         return found
+
+    def _client(self, turn: Turn) -> str:
+        """Give how the lines of a client go on after the time: the same for many of its requests."""
+        head = turn.head
+        key = turn.peer, head.method, head.host
+        found = self._clients.get(key)
+        if found is None:
+            if len(self._clients) >= CLIENTS:
+                self._clients.clear()
+            found = self._clients[key] = (
+                f',"listener":"{self._listener}","peer":"{turn.peer}","method":"{head.method.decode()}",'
+                f'"host":"{head.host.decode()}","path":"'
+            )
+        return found
+
+    def _time(self) -> str:
+        """Give how a line begins: to the millisecond, which many of them share."""
+        now = int(self._clock.now() * 1000.0)
+        if now != self._written_at:
+            self._written_at = now
+            self._beginning = f'{{"at":{now // 1000}.{now % 1000:03d}'
+        return self._beginning
 
     def _line(self, turn: Turn, seconds: float, cut: bool) -> str:
         head = turn.head  # neither its path nor its host can hold a quote: the gate has seen to that
         agent = head.get(b"user-agent")
         more = (self._agents.get(agent) or self._agent(agent)) if agent else ""
-        if turn.notes:
-            # Their names are ours, and most values plain.
-            more += "".join([f',"{name}":{quoted(value)}' for name, value in turn.notes.items()])
-        if cut:
-            more += ',"cut":true'
         return (
-            f'{{"at":{self._clock.now():.3f},"listener":"{self._listener}","peer":"{turn.peer}",'
-            f'"method":"{head.method.decode()}","host":"{head.host.decode()}","path":"{head.path.decode()}",'
-            f'"status":{turn.status or 499},"in":{turn.received},"out":{turn.sent},"ms":{seconds * 1000:.2f}{more}}}'
+            f'{self._time()}{self._client(turn)}{head.path.decode()}","status":{turn.status or 499},'
+            f'"in":{turn.received},"out":{turn.sent},"ms":{milliseconds(seconds)}{more}{turn.notes}'
+            f"{CUT_SHORT if cut else ''}}}"
         )

@@ -43,8 +43,10 @@ def named_by(connection: Sequence[bytes]) -> frozenset[bytes]:
     return frozenset(words)
 
 
-def client_headers(head: Head, fields: Mapping[bytes, bytes], drop: Collection[bytes] = ()) -> list[bytes]:
-    """Give the lines (without their ends) of the client's headers that an origin may see.
+def client_headers(
+    pieces: list[bytes], head: Head, fields: Mapping[bytes, bytes], drop: Collection[bytes] = ()
+) -> None:
+    """Add the lines of the client's headers that an origin may see, in pieces.
 
     `fields` are the same headers by name; of a repeated one any value.
     """
@@ -53,10 +55,9 @@ def client_headers(head: Head, fields: Mapping[bytes, bytes], drop: Collection[b
         values = head.all(b"connection")
         if len(values) > 1 or values[0] not in PLAIN:
             dropped = (named_by(values) - CANNOT_BE_NAMED) | frozenset(drop)
-    if dropped:
-        return [n + b": " + v for n, v in head.headers if passes(n) and n not in dropped]
-    remembered = _passes.get
-    return [n + b": " + v for n, v in head.headers if (k := remembered(n)) or (k is None and passes(n))]
+    for name, value in head.headers:
+        if passes(name) and not (dropped and name in dropped):
+            pieces += (name, b": ", value, b"\r\n")
 
 
 def hops(head: Head) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.settings_origin import CarrySettings
+from mainstay.edge.http.accesslog import said
 from mainstay.edge.proxy.ticker import TICK, Ticker
 from mainstay.edge.proxy.upstream import Upstream
 
@@ -58,6 +59,8 @@ class Origin:
         """Raises `ConfigError` when its authorities cannot be read."""
         parts = urlsplit(url)
         self.url = url
+        self.noted = said("origin", url)
+        """What the access log says of it."""
         self.carry = carry
         self.ticker = ticker
         self.hostname = parts.hostname or ""

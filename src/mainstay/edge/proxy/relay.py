@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from mainstay.edge.gateway.policy import Admit
-from mainstay.edge.http.exchange import Exchange, Header
+from mainstay.edge.http.exchange import Header
+from mainstay.edge.http.turn import Turn
 from mainstay.edge.proxy import faults
 from mainstay.edge.proxy.faults import Fault
 from mainstay.edge.proxy.group import Group
@@ -43,7 +44,7 @@ class Relay:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Turn,
         fields: Mapping[bytes, bytes],
         admit: Admit,
         group: Group,

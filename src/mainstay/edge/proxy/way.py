@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from mainstay.edge.gateway.policy import Admit
 from mainstay.edge.gateway.rewriting import Rewrite
 from mainstay.edge.gateway.settings import CorsSettings, RouteSettings
-from mainstay.edge.http.exchange import Exchange, Head
+from mainstay.edge.http.accesslog import said
+from mainstay.edge.http.exchange import Head
+from mainstay.edge.http.turn import Turn
 from mainstay.edge.proxy.headers import NAME, client_headers, framing
 
 UPGRADE = b"connection: Upgrade\r\nupgrade: websocket\r\n"
+_VIAS = {version: b"via: %b %b\r\n" % (version, NAME) for version in (b"1.0", b"1.1")}
 _MOST_REMEMBERED = 4096
 
 
@@ -21,11 +24,12 @@ class Way:
         self._keeps_host = route.host == "client"
         self._told: dict[tuple[str, bytes, bool], bytes] = {}
         self.label = route.label
+        self.noted = said("route", route.label)
         self.cors = isinstance(route.cors, CorsSettings)
         """Whether it is ours to say which pages may read an answer."""
 
     def head(
-        self, exchange: Exchange, fields: Mapping[bytes, bytes], admit: Admit, target: bytes, authority: bytes
+        self, exchange: Turn, fields: Mapping[bytes, bytes], admit: Admit, target: bytes, authority: bytes
     ) -> bytes:
         """Give the whole head of the request for the origin at `authority`.
 
@@ -34,23 +38,23 @@ class Way:
         """
         head = exchange.head
         host = (head.host or authority) if self._keeps_host else self._host or authority
-        lines = client_headers(head, fields, admit.drop)
-        lines += [name + b": " + value for name, value in admit.headers_to_origin]
+        pieces = [head.method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
+        client_headers(pieces, head, fields, admit.drop)
+        for name, value in admit.headers_to_origin:
+            pieces += (name, b": ", value, b"\r\n")
         told = self._told.get((exchange.peer, head.host, exchange.secure)) or self._tell(exchange)
-        lines += (told, _via(head) if b"via" in fields else b"via: %b %b" % (head.version, NAME))
-        end = b"\r\n\r\n"
+        pieces += (told, _via(head) if b"via" in fields else _VIAS[head.version])
         if head.length != 0 or head.method != b"GET":
-            end = b"\r\n" + framing(head) + (b"expect: 100-continue\r\n" if head.expect else b"") + b"\r\n"
-        if head.upgrade:
-            end = b"\r\n" + UPGRADE + b"\r\n"
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b" % (head.method, target, host, b"\r\n".join(lines), end)
+            pieces += (framing(head), b"expect: 100-continue\r\n" if head.expect else b"")
+        pieces += (UPGRADE if head.upgrade else b"", b"\r\n")
+        return b"".join(pieces)
 
-    def _tell(self, exchange: Exchange) -> bytes:
+    def _tell(self, exchange: Turn) -> bytes:
         """Give the lines about the client, which are the same for many of its requests."""
         head = exchange.head
         if len(self._told) >= _MOST_REMEMBERED:
             self._told.clear()
-        told = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b" % (
+        told = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
             exchange.peer.encode(),
             b"https" if exchange.secure else b"http",
             head.host,
@@ -61,4 +65,4 @@ class Way:
 
 def _via(head: Head) -> bytes:
     """Give `Via` with those who carried the request before."""
-    return b"via: " + b", ".join([*head.all(b"via"), head.version + b" " + NAME])
+    return b"via: " + b", ".join([*head.all(b"via"), head.version + b" " + NAME]) + b"\r\n"

@@ -61,18 +61,20 @@ Want = tuple[str, Rule]
 """A bucket's key and its rule."""
 
 
-@dataclass(slots=True)
 class Taken:
     """How a request fared with its limits: either each of them has counted it, or none has."""
 
-    debts: list[int]
-    """By how many nanoseconds each bucket is ahead now."""
-    refused: int = -1
-    """Which of them refused it; -1 when all of them let it through."""
-    wait: int = 0
-    """Nanoseconds after which that one would admit a request."""
-    down: bool = False
-    """It was refused because the store does not answer."""
+    __slots__ = ("debts", "down", "refused", "wait")
+
+    def __init__(self, debts: list[int], refused: int = -1, wait: int = 0, down: bool = False) -> None:
+        self.debts = debts
+        """By how many nanoseconds each bucket is ahead now."""
+        self.refused = refused
+        """Which of them refused it; -1 when all of them let it through."""
+        self.wait = wait
+        """Nanoseconds after which that one would admit a request."""
+        self.down = down
+        """It was refused because the store does not answer."""
 
 
 class Limiter(Protocol):
