@@ -17,7 +17,7 @@ from mainstay.core.plugin import Tagged
 from mainstay.core.secret import Secret
 from mainstay.edge import schemes
 from mainstay.edge.schemes.base import CannotSign, Delivery, Headers, Refused, Scheme, Sending, Verified
-from mainstay.edge.schemes.proof import Timed
+from mainstay.edge.schemes.timed import Timed
 from tests.edge.schemes.senders import BODIES, ID, NOW, URL, VENDORS, Sent, delivery, scheme_of
 
 # Other tests may have types of their own in the same registry.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any
 
 from mainstay.core.ids import first_id
@@ -75,7 +74,8 @@ def webhooks(tx: Tx, now: float, *, hostile: bool = False) -> None:
         one = arrival(
             number, now - (46 - number) * 4 * HOUR, "partner", "ledger.closed", body, hostile=hostile
         )
-        made.append(replace(one, state=KEPT))
+        one.state = KEPT
+        made.append(one)
     inbox.put_many(tx, made)
     endings = []
     for number, one in enumerate(made):

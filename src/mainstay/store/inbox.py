@@ -15,36 +15,60 @@ QUEUED, HELD, DELIVERED, DEAD, KEPT = "queued", "held", "delivered", "dead", "ke
 """What may be said of an event; `kept` is one of a source that is brought to nobody."""
 
 
-@dataclass(slots=True)
 class Arrival:
     """An event on its way into the journal."""
 
-    id: str
-    """Sorts by time; the target's idempotency key."""
-    source: str
-    received_at: float
-    """Seconds since 1970."""
-    headers: str
-    """JSON: [[name, value], ...] as they came, without what would let its reader in."""
-    body: bytes
-    """Exactly as it came."""
-    digest: str
-    """SHA-256 of the body, in hex."""
-    peer: str
-    query: str = ""
-    user_agent: str | None = None
-    secret: str | None = None
-    """The NAME of the secret that proved it."""
-    sent_at: float | None = None
-    event_id: str | None = None
-    event_type: str | None = None
-    order_key: str | None = None
-    key: str | None = None
-    """What it is known by among the events of its source, see `key_of`; None when each one is new."""
-    window: float = 0.0
-    """For how many seconds another one with the same key is the same event."""
-    state: str = QUEUED
-    """`kept` when nobody is to be brought it."""
+    __slots__ = (
+        "body", "digest", "event_id", "event_type", "headers", "id", "key", "order_key",
+        "peer", "query", "received_at", "secret", "sent_at", "source", "state", "user_agent", "window",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        source: str,
+        received_at: float,
+        headers: str,
+        body: bytes,
+        digest: str,
+        peer: str,
+        query: str = "",
+        user_agent: str | None = None,
+        secret: str | None = None,
+        sent_at: float | None = None,
+        event_id: str | None = None,
+        event_type: str | None = None,
+        order_key: str | None = None,
+        key: str | None = None,
+        window: float = 0.0,
+        state: str = QUEUED,
+    ) -> None:
+        self.id = id
+        """Sorts by time; the target's idempotency key."""
+        self.source = source
+        self.received_at = received_at
+        """Seconds since 1970."""
+        self.headers = headers
+        """JSON: [[name, value], ...] as they came, without what would let its reader in."""
+        self.body = body
+        """Exactly as it came."""
+        self.digest = digest
+        """SHA-256 of the body, in hex."""
+        self.peer = peer
+        self.query = query
+        self.user_agent = user_agent
+        self.secret = secret
+        """The NAME of the secret that proved it."""
+        self.sent_at = sent_at
+        self.event_id = event_id
+        self.event_type = event_type
+        self.order_key = order_key
+        self.key = key
+        """What it is known by among the events of its source, see `key_of`; None when each one is new."""
+        self.window = window
+        """For how many seconds another one with the same key is the same event."""
+        self.state = state
+        """`kept` when nobody is to be brought it."""
 
 
 @dataclass(frozen=True, slots=True)

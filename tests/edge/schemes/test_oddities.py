@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -108,7 +107,8 @@ def test_twilio_at_its_limits() -> None:
         Twilio().outgoing(Sending(URL, b"a=1&" * 2000), Secret("hook", SECRET), NOW)
     for url in ("https://hooks.example.com:99999/source", "https://[::1/source", "https://[::1]:8443/source"):
         request = delivery(Sent({"X-Twilio-Signature": "x"}, b""))
-        assert isinstance(Twilio().verify(replace(request, url=url), [Secret("hook", SECRET)], NOW), Refused)
+        request.url = url
+        assert isinstance(Twilio().verify(request, [Secret("hook", SECRET)], NOW), Refused)
 
 
 def test_mailguns_signature_needs_an_object_to_stand_in() -> None:

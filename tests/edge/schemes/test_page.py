@@ -7,7 +7,7 @@ import pytest
 from mainstay.core.amounts import format_duration
 from mainstay.edge import schemes
 from mainstay.edge.schemes.base import Scheme
-from mainstay.edge.schemes.proof import Timed
+from mainstay.edge.schemes.timed import Timed
 from tests.edge.schemes.senders import VENDORS, scheme_of
 from tests.helpers import ROOT
 

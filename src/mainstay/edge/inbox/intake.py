@@ -86,10 +86,10 @@ class Intake:
         now = self._clock.now()
         request = _delivery(source, exchange, body)
         reply = source.handshake(request, now)
-        if reply is not None:
+        if reply is not None and reply.status < 400:
             self._reply(exchange, source, reply)
             return
-        if request.method != "POST":
+        if reply is not None or request.method != "POST":
             self._refuse(exchange, source.name, "handshake")
             return
         verdict = source.verify(request, now)

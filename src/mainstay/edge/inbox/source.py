@@ -12,6 +12,10 @@ from mainstay.store.inbox import Arrival, key_of
 MASKED = "********"
 PRIVATE = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 """Headers that would let their reader in: their values are never kept."""
+STEADY = frozenset(
+    {b"accept", b"accept-encoding", b"connection", b"content-length", b"content-type", b"host", b"user-agent"}
+)
+"""Headers whose values are the same for many requests; those of signatures never come again."""
 MOST_KNOWN, LONGEST_KNOWN = 4096, 100
 
 
@@ -103,11 +107,11 @@ def written(headers: list[Header]) -> str:
 
 
 def _learned(pair: Header) -> str:
-    """Write one header. Most of them come with every request, so short ones are kept for the next."""
+    """Write one header. What comes with every request is kept for the next."""
     name, value = pair
     text = MASKED if name in PRIVATE else value.decode("latin-1")
     piece = f"[{quoted(name.decode('latin-1'))},{quoted(text)}]"
-    if len(value) <= LONGEST_KNOWN:
+    if name in STEADY and len(value) <= LONGEST_KNOWN:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
         _known[pair] = piece

@@ -4,7 +4,6 @@ The spool is a journal of its own, of which only the inbox is used: the same cod
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,9 @@ class Spool:
     async def put(self, arrivals: Sequence[Arrival]) -> list[Stored]:
         """Put events on disk, but for copies of what came since the spool was last empty."""
         # Here they all wait, for the journal; what they do there is said when they get there.
-        waiting = [one if one.state == QUEUED else replace(one, state=QUEUED) for one in arrivals]
-        return await self._store.write(lambda tx: inbox.put_many(tx, waiting))
+        for one in arrivals:
+            one.state = QUEUED
+        return await self._store.write(lambda tx: inbox.put_many(tx, arrivals))
 
     async def oldest(self, limit: int) -> list[Arrival]:
         """Give events in the order in which they came, `limit` at most, fewer when they are large."""

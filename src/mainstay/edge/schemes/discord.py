@@ -8,7 +8,8 @@ from typing import ClassVar
 from mainstay.core.secret import Secret
 from mainstay.edge.schemes import asymmetric
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Reply, Verified, word
-from mainstay.edge.schemes.proof import NO_MATCH, Timed, raw, seconds
+from mainstay.edge.schemes.proof import NO_MATCH, raw, seconds
+from mainstay.edge.schemes.timed import Timed
 
 LARGEST_PING = 4096
 PINGS = {0: Reply(204, headers=()), 1: Reply(200, b'{"type":1}', (("Content-Type", "application/json"),))}

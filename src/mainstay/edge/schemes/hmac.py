@@ -18,7 +18,6 @@ from mainstay.edge.schemes.proof import (
     NO_MATCH,
     Algorithm,
     Encoding,
-    Timed,
     digest,
     listed,
     matching,
@@ -27,6 +26,7 @@ from mainstay.edge.schemes.proof import (
     seconds,
     spell,
 )
+from mainstay.edge.schemes.timed import Timed
 
 PLACES = ("body", "timestamp", "id", "method", "path", "query", "url")
 _PLACE = re.compile(r"\{([a-z]+)\}")

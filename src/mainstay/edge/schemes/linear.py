@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from mainstay.core.secret import Secret
 from mainstay.edge.schemes.base import Delivery, Refused, Verified
-from mainstay.edge.schemes.proof import Timed
 from mainstay.edge.schemes.shapes import Signed
+from mainstay.edge.schemes.timed import Timed
 
 
 class Linear(Signed, Timed, type="linear"):

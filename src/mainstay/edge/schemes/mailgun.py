@@ -9,7 +9,14 @@ from typing import ClassVar
 from mainstay.core.secret import Secret
 from mainstay.core.units import Duration
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Sending, Verified, parse, word
-from mainstay.edge.schemes.proof import NO_MATCH, Timed, digest, matching, raw, seconds
+from mainstay.edge.schemes.proof import (
+    NO_MATCH,
+    digest,
+    matching,
+    raw,
+    seconds,
+)
+from mainstay.edge.schemes.timed import Timed
 
 
 class Mailgun(Timed, type="mailgun"):

@@ -12,7 +12,8 @@ from mainstay.core.secret import Secret
 from mainstay.core.units import Duration
 from mainstay.edge.schemes import asymmetric
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Verified
-from mainstay.edge.schemes.proof import NO_MATCH, Timed, raw, strict_base64
+from mainstay.edge.schemes.proof import NO_MATCH, raw, strict_base64
+from mainstay.edge.schemes.timed import Timed
 
 SIGNATURE, ID, TIME = "Paypal-Transmission-Sig", "Paypal-Transmission-Id", "Paypal-Transmission-Time"
 ALGORITHM = "SHA256withRSA"

@@ -7,7 +7,13 @@ from mainstay.core.secret import Secret
 from mainstay.core.units import Duration
 from mainstay.edge.schemes import asymmetric
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Verified
-from mainstay.edge.schemes.proof import NO_MATCH, Timed, raw, seconds, strict_base64
+from mainstay.edge.schemes.proof import (
+    NO_MATCH,
+    raw,
+    seconds,
+    strict_base64,
+)
+from mainstay.edge.schemes.timed import Timed
 
 SIGNATURE, TIME = "X-Twilio-Email-Event-Webhook-Signature", "X-Twilio-Email-Event-Webhook-Timestamp"
 

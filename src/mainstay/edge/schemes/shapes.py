@@ -9,7 +9,6 @@ from mainstay.edge.schemes.proof import (
     COMMA,
     NO_MATCH,
     Encoding,
-    Timed,
     digest,
     fields,
     listed,
@@ -18,6 +17,7 @@ from mainstay.edge.schemes.proof import (
     seconds,
     spell,
 )
+from mainstay.edge.schemes.timed import Timed
 
 
 class Signed(Scheme):

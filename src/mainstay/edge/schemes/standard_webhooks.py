@@ -11,13 +11,13 @@ from mainstay.edge.schemes import asymmetric
 from mainstay.edge.schemes.base import CannotSign, Delivery, Refused, Verified
 from mainstay.edge.schemes.proof import (
     NO_MATCH,
-    Timed,
     listed,
     matching,
     raw,
     seconds,
     strict_base64,
 )
+from mainstay.edge.schemes.timed import Timed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
