@@ -42,6 +42,8 @@ OFTEN = (
 SMALL = ("node", "json_each", "silence", "suspicion")
 LIVE = ("inbox_due", "inbox_stuck", "incident_live", "run_busy", "run_live", "outbox_owed", "event_action")
 """Indexes of what is still open, which is never much."""
+COUNTED = ("inbox_kept",)
+"""Indexes that are counted through without their rows: a million entries take some 30 ms, and no beat waits for it."""
 
 
 @pytest.fixture
@@ -63,4 +65,6 @@ def test_a_query_of_every_second_uses_an_index(journal: sqlite3.Connection, name
     ]
     scans = [line for line in lines if line.startswith("SCAN")]
     assert lines
-    assert [line for line in scans if not line.endswith(LIVE) and line.split()[1] not in SMALL] == []
+    assert [
+        line for line in scans if not line.endswith(LIVE + COUNTED) and line.split()[1] not in SMALL
+    ] == []
