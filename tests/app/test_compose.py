@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Config:
 def test_every_database_gets_its_jobs_and_the_journal_its_own(config: Config) -> None:
     jobs = jobs_of(config)
     of_main = {"backup:main", "prove:main", "verify:main", "prune:main"}
-    assert {*of_main, "heal:web", "journal_backup", "journal_prune"} == set(jobs)
+    assert {*of_main, "heal:web", "health_check", "journal_backup", "journal_prune"} == set(jobs)
     assert jobs["backup:main"].schedule("Asia/Manila").explain() == "At 03:15 every day (Asia/Manila)"
     assert jobs["prove:main"].at == "0 5 * * 0"
 

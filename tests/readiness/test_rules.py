@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mainstay.core.finding import Finding, Priority, Standing
 from mainstay.readiness.assess import assess, ready, score
-from mainstay.readiness.evidence import Evidence
+from mainstay.readiness.evidence import Done, Evidence
 from mainstay.readiness.matrix import MATRIX
 from mainstay.readiness.rules import RULES
 from mainstay.readiness.setup import (
@@ -342,3 +342,29 @@ def test_queued_work_is_proven_by_what_was_delivered() -> None:
     assert (waits.standing, waits.evidence) == (CONFIGURED, "webhooks of shop wait")
     old = {"bank": Delivery("bank", delivered=5, delivered_at=NOW - 40 * DAY)}
     assert judged(row, sources, but(deliveries=old)).standing is RUNNING
+
+
+@pytest.mark.parametrize(
+    ("last", "failed", "standing"),
+    [
+        (None, {}, CONFIGURED),
+        (Done(NOW - HOUR, "nothing waits", {"depths": []}), {}, PROVEN),
+        (Done(NOW - 2 * DAY, "nothing waits", {"depths": []}), {}, CONFIGURED),
+        (Done(NOW - HOUR, "nothing waits", {"depths": []}), {"sweep": {"at": NOW}}, CONFIGURED),
+        (Done(NOW - HOUR, "a command of one's own", {"code": 0}), {}, RUNNING),
+    ],
+)
+def test_queued_work_without_webhooks_is_proven_by_the_sweep(
+    last: Done | None, failed: dict[str, Any], standing: Standing
+) -> None:
+    setup = FULL._replace(sources=(), jobs={"sweep": "process_queued_jobs"})
+    known = but(last={"sweep": last} if last else {}, done={"sweep": last.at} if last else {}, failed=failed)
+    assert judged("process_queued_jobs", setup, known).standing is standing
+
+
+def test_checks_that_are_asked_by_the_clock_are_fresh_from_round_to_round() -> None:
+    setup = FULL._replace(jobs={"health_check": "health_check"})
+    late = but(answers={check.id: NOW - 290 for check in FULL.checks()}, caught=None, done={})
+    assert judged("health_checks", setup, late).standing is CONFIGURED
+    swept = but(answers=late.answers, caught=None, done={"health_check": NOW - 290})
+    assert judged("health_checks", setup, swept).standing is RUNNING

@@ -25,6 +25,7 @@ class House:
         self.clock = clock
         self.directory = directory
         self.hooks: list[RunHook] = []
+        self.more: dict[type, object] = {}
 
     async def run(
         self, job: Job, *, ports: UpkeepPorts | None = None, args: Mapping[str, Any] | None = None
@@ -32,7 +33,7 @@ class House:
         """Do a job once, to its end."""
         node = Node(self.store, self.clock, self.directory)
         await node.start()
-        given: dict[type, object] = {UpkeepPorts: ports or UpkeepPorts(self.store, self.clock)}
+        given: dict[type, object] = {UpkeepPorts: ports or UpkeepPorts(self.store, self.clock), **self.more}
         runner = Runner(self.store, self.clock, node, {"job": job}, given, self.hooks)
         try:
             return await runner.run_now("job", args)

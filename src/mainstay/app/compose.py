@@ -49,6 +49,7 @@ from mainstay.ports.services import ServiceControl, control_for
 from mainstay.store import gateway, outbox, runs
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import open_store, sqlite_path
+from mainstay.upkeep.health.job import HealthCheck, HealthPorts
 from mainstay.upkeep.own.base import OwnJob
 from mainstay.upkeep.ports import UpkeepPorts
 
@@ -143,7 +144,10 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         config.watch,
     )
     heal = _heal_ports(config, controls, watch, recorder)
-    ports = _ports(config, clock, store, heal)
+    health = HealthPorts(
+        [name for name, _, _ in config.checks()], lambda one: watch.once([one]), grace.record
+    )
+    ports = _ports(config, clock, store, heal, health)
     desk = recorder.desk
     hooks = [
         certs.hook(desk),
@@ -172,6 +176,8 @@ def jobs_of(config: Config) -> dict[str, Job]:
     if _in_a_file(config):
         jobs["journal_backup"] = JournalBackup()
     jobs["journal_prune"] = JournalPrune()
+    if any(service.checks for service in config.services.values()):
+        jobs["health_check"] = HealthCheck()
     for name, job in config.jobs.items():
         if name in jobs and type(jobs[name]) is not type(job):
             raise ConfigError(
@@ -266,7 +272,9 @@ def _heal_ports(
     return HealPorts(targets, probe, recorder.store, recorder.desk.clock, recorder.desk)
 
 
-def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[type, object]:
+def _ports(
+    config: Config, clock: Clock, store: Store, heal: HealPorts, health: HealthPorts
+) -> dict[type, object]:
     scratch = Scratch(config.state_dir / "scratch")
     tools = Tools(npm=config.state_dir / "npm")
     backup = BackupPorts(store, clock, config.storage, config.databases, scratch, tools, config.timezone)
@@ -285,4 +293,5 @@ def _ports(config: Config, clock: Clock, store: Store, heal: HealPorts) -> dict[
         HealPorts: heal,
         JournalPorts: journal,
         UpkeepPorts: upkeep_ports(config, clock, store),
+        HealthPorts: health,
     }

@@ -24,11 +24,16 @@ Wish = tuple[str, Mapping[str, Any]]
 
 
 def do(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> int:
-    """Do the jobs; one failing does not stop the others. Gives the exit code: 1 when one has not been done."""
+    """Do the jobs; one failing does not stop the others. Gives the exit code, 1 when one has not been done."""
     runs = finish(ctx, config, wishes)
     if ctx.out.json:
         ctx.out.data({"runs": [_plain(run) for run in runs]})
-    return 0 if all(run.state == "done" for run in runs) else 1
+    return max((_code(run) for run in runs), key=(0, 3, 1).index, default=0)
+
+
+def _code(run: "Run") -> int:
+    """What a run says itself, when it was done: 0, 1 or 3; else 1."""
+    return int(run.outcome.get("exit_code", 0)) if run.state == "done" else 1
 
 
 def finish(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]":

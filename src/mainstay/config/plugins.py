@@ -18,6 +18,8 @@ ROOMS = (
     "mainstay.certs.jobs",
     "mainstay.upkeep.optimise.job",
     "mainstay.upkeep.patches.job",
+    "mainstay.upkeep.queued.job",
+    "mainstay.upkeep.health.job",
     "mainstay.upkeep.own.command",
     "mainstay.upkeep.own.container",
     "mainstay.upkeep.own.entry_point",

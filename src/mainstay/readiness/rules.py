@@ -21,6 +21,9 @@ LONG_WAIT = 900.0
 SLACK = 60.0
 """Seconds that an answer may be late beyond three of its intervals before it counts as old."""
 
+ROUND = 900.0
+"""Seconds that may lie between two rounds of a `health_check` by the clock: three times five minutes."""
+
 
 def rule(row: str) -> Callable[[Rule], Rule]:
     """Register the judge of a row."""
@@ -106,7 +109,9 @@ def health_checks(setup: Setup, evidence: Evidence, now: float) -> Judgement:
         return missing(
             f"nobody asks about {_list(bare)}", f"give {bare[0]} a check: checks: [{{http: https://...}}]"
         )
-    return _answered(setup.checks(), evidence, now, _caught(evidence, now))
+    swept = [evidence.done.get(name, 0.0) for name, kind in setup.jobs.items() if kind == "health_check"]
+    slack = now - max(swept, default=0.0) <= ROUND
+    return _answered(setup.checks(), evidence, now, _caught(evidence, now), ROUND if slack else SLACK)
 
 
 def _caught(evidence: Evidence, now: float) -> Judgement | None:
@@ -118,14 +123,18 @@ def _caught(evidence: Evidence, now: float) -> Judgement | None:
 
 
 def _answered(
-    checks: Iterable[CheckFacts], evidence: Evidence, now: float, better: Judgement | None = None
+    checks: Iterable[CheckFacts],
+    evidence: Evidence,
+    now: float,
+    better: Judgement | None = None,
+    slack: float = SLACK,
 ) -> Judgement:
     """Judge checks by whether they are answered: all of them, and lately."""
     checks = tuple(checks)
     silent = [check.id for check in checks if check.id not in evidence.answers]
     if silent:
         return configured(f"no answer of {_list(silent)} yet", "mainstay up")
-    stale = [check for check in checks if now - evidence.answers[check.id] > 3 * check.every + SLACK]
+    stale = [check for check in checks if now - evidence.answers[check.id] > 3 * check.every + slack]
     oldest = min(evidence.answers[check.id] for check in checks)
     if stale:
         return configured(
@@ -254,8 +263,7 @@ def process_queued_jobs(setup: Setup, evidence: Evidence, now: float) -> Judgeme
     """Proven when webhooks were delivered within the month and none waits long; a job of that name counts, too."""
     row = "process_queued_jobs"
     if not setup.sources:
-        fix = "webhooks: {NAME: {secrets: [{secret: NAME}], deliver_to: http://...}}, or a job of that name"
-        return by_job(row, setup, evidence, now, fix)
+        return _swept(row, setup, evidence, now)
     late = [name for name in setup.sources if now - evidence.waiting.get(name, now) > LONG_WAIT]
     if late:
         return configured(f"webhooks of {_list(late)} wait", f"mainstay inbox list --source {late[0]}")
@@ -267,6 +275,18 @@ def process_queued_jobs(setup: Setup, evidence: Evidence, now: float) -> Judgeme
     if now - max(times) <= LATELY:
         return proven(delivered, max(times))
     return running(delivered, max(times))
+
+
+def _swept(row: str, setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Judge by the job that sweeps: proven when its newest run looked at every queue and nothing was stuck."""
+    found = by_job(row, setup, evidence, now, "jobs: {process_queued_jobs: {every: 15m}}")
+    names = [name for name, kind in setup.jobs.items() if kind == row]
+    last = evidence.last.get(names[0]) if names else None
+    if found.standing != "running" or last is None or "depths" not in last.outcome:
+        return found
+    if now - last.at > DAY:
+        return configured("it was not done lately", f"mainstay run {names[0]}", last.at)
+    return proven(last.summary, last.at)
 
 
 @rule("webhooks")

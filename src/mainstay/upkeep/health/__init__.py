@@ -1,0 +1,1 @@
+"""Every check asked once, for schedulers that want an exit code."""

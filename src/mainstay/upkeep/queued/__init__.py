@@ -1,0 +1,1 @@
+"""What waits: the inbox, runs, messages. One sweep by the clock beside the work that goes on all the time."""
