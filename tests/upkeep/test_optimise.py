@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from mainstay.app import open_app
+from mainstay.app.upkeep import ailments_hook
+from mainstay.config import load
 from mainstay.core.run import Run, RunState
 from mainstay.engine.foresight import Foresight
-from mainstay.ports.clock import FakeClock
+from mainstay.incidents.desk import Desk
+from mainstay.incidents.routing import Routing
+from mainstay.ports.clock import FakeClock, SystemClock
+from mainstay.store import incidents, runs, views
 from mainstay.store.base import Store
+from mainstay.upkeep.optimise import tables
 from mainstay.upkeep.ports import UpkeepPorts
+from tests.helpers import aeventually, mainstay
 from tests.servers.postgres import PostgresServer
 from tests.upkeep.house import House
 from tests.upkeep.ward import ask, doctor, fall_sick, leave_invalid, ports_of
@@ -162,6 +171,29 @@ async def test_it_stops_at_its_budget_and_goes_on_where_it_stopped(
     assert list(dict.fromkeys(seen)) == list("abcde"), seen
 
 
+@pytest.mark.parametrize("cut", ["by its own limit", "by the end of the time"])
+async def test_a_rebuild_that_takes_too_long_leaves_nothing_behind(
+    house: House, clock: FakeClock, database: str, cut: str
+) -> None:
+    body = "RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n"
+    fall_sick(database, f"CREATE FUNCTION slow(n int) {body}';\nCREATE TABLE t AS SELECT 1 AS n, 2 AS m")
+    fall_sick(
+        database, "INSERT INTO t SELECT 1, 2 FROM generate_series(1, 9);\nCREATE INDEX t_slow ON t (slow(n))"
+    )
+    fall_sick(database, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_slow'::regclass")
+    fall_sick(database, f"CREATE OR REPLACE FUNCTION slow(n int) {body} FROM pg_sleep(1)'")
+    if cut == "by its own limit":
+        run = await house.run(doctor(statement_timeout=1), ports=ports_of(house.store, clock, shop=database))
+        assert "takes longer than it may" in run.outcome["left"][0]["why"]
+        assert run.outcome["in_time"] is True
+    else:
+        slow = Slow(clock.now())
+        slow.going = True
+        run = await house.run(doctor(budget=6), ports=ports_of(house.store, slow, shop=database))
+        assert (run.outcome["left"], run.outcome["waiting"], run.outcome["in_time"]) == ([], 1, False)
+    assert ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_cc%'") == 0
+
+
 async def test_a_rehearsal_says_what_would_be_done_and_does_nothing(house: House, database: str) -> None:
     fall_sick(database)
     ports = ports_of(house.store, house.clock, shop=database)
@@ -253,3 +285,86 @@ async def test_a_database_that_cannot_be_reached_spares_the_others(house: House,
         doctor(databases=["shopp"]), ports=ports_of(house.store, house.clock, shop=database)
     )
     assert "no database is called shopp" in (wrong.error or "")
+
+
+async def test_what_keeps_dead_rows_alive_is_told_with_its_remedy(
+    house: House, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fall_sick(database)
+    ports = ports_of(house.store, house.clock, shop=database)
+    with psycopg.connect(database) as other:
+        other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT count(*) FROM sale")
+        assert ill(await house.run(doctor(mend=False), ports=ports), "horizon") == {}  # it is young
+        monkeypatch.setattr(tables, "HOLDING", 0.0)
+        found = ill(await house.run(doctor(mend=False), ports=ports), "horizon")
+        [held] = [each for each in found.values() if each["subject"] == f"session {other.info.backend_pid}"]
+    assert "a transaction of postgres is open" in held["words"]
+    assert held["fix"] == f"SELECT pg_terminate_backend({held['subject'].removeprefix('session ')})"
+
+
+async def test_settings_that_are_never_right_are_told(house: House, database: str) -> None:
+    run = await house.run(doctor(), ports=ports_of(house.store, house.clock, shop=database))
+    told = ill(run, "setting")  # servers of tests may lose what they hold
+    assert {"fsync", "full_page_writes"} <= set(told)
+    assert told["fsync"]["fix"] == "ALTER SYSTEM SET fsync = on"
+    assert "autovacuum" not in told
+
+
+async def test_half_an_index_of_values_kept_out_of_line_is_dropped(house: House, database: str) -> None:
+    fall_sick(database, "CREATE TABLE t (b text);\nINSERT INTO t VALUES ('x')")
+    with psycopg.connect(database) as reader, psycopg.connect(database, autocommit=True) as other:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1 FROM pg_class")
+        other.execute("SET lock_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute("REINDEX TABLE CONCURRENTLY t")
+    halves = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisvalid"
+    assert ask(database, halves) > 0
+    run = await house.run(doctor(), ports=ports_of(house.store, house.clock, shop=database))
+    assert any("pg_toast" in what for what in did(run)), run.outcome
+    assert ask(database, halves) == 0
+
+
+async def test_a_database_near_its_end_wakes_people_until_it_is_mended(
+    store: Store, clock: FakeClock, house: House, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.hooks = [ailments_hook(Desk(clock, Routing([])))]
+    ports = ports_of(store, clock, shop=database)
+    fall_sick(database, "CREATE TABLE old AS SELECT 1 AS n")
+    monkeypatch.setattr(tables, "GRAVE", 1)
+    await house.run(doctor(mend=False, thresholds={"freeze": 1}), ports=ports)
+    [incident] = await store.read(incidents.live)
+    assert (incident.title, incident.severity) == ("A database runs out of transaction numbers", "critical")
+    monkeypatch.setattr(tables, "GRAVE", 10**9)
+    await house.run(doctor(), ports=ports)
+    assert await store.read(incidents.live) == []
+
+
+async def test_a_killed_run_goes_on_after_what_it_has_done(tmp_path: Path, database: str) -> None:
+    for name in "ab":
+        fall_sick(
+            database, f"CREATE TABLE {name} (n int);\nINSERT INTO {name} SELECT generate_series(1, 2000)"
+        )
+    (tmp_path / "mainstay.yaml").write_text(
+        f"name: x\nstate_dir: state\ndatabases: {{shop: {{dsn: '{database}'}}}}\njobs: {{optimize_database: {{}}}}\n"
+    )
+    crash = {"MAINSTAY_CRASH_AT": "optimise.begun@2"}
+    assert mainstay("run", "optimize_database", cwd=tmp_path, env=crash).returncode == -9
+    analysed = "SELECT analyze_count FROM pg_stat_user_tables WHERE relname = "
+    assert (ask(database, f"{analysed} 'a'"), ask(database, f"{analysed} 'b'")) == (1, 0)
+    config = load(tmp_path / "mainstay.yaml")
+    async with open_app(config, SystemClock(), role="agent") as app:
+        serving = asyncio.create_task(app.runner.serve())
+
+        async def ended() -> Run | None:
+            [run] = await app.store.read(lambda tx: views.runs(tx, job="optimize_database"))
+            found = await app.store.read(lambda tx: runs.require(tx, run["id"]))
+            return found if found.state.ended else None
+
+        done = await aeventually(ended, 30)
+        await app.runner.stop()
+        await asyncio.wait([serving])
+    assert isinstance(done, Run)
+    assert (done.state, len(done.outcome["mended"])) == (RunState.DONE, 2)
+    assert (ask(database, f"{analysed} 'a'"), ask(database, f"{analysed} 'b'")) == (1, 1)

@@ -10,7 +10,7 @@ from mainstay.app import certs, wal
 from mainstay.app.backup import database_jobs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
-from mainstay.app.upkeep import holes_hook, upkeep_ports
+from mainstay.app.upkeep import ailments_hook, holes_hook, upkeep_ports
 from mainstay.backup.jobs import BackupPostgres, ProveBackup
 from mainstay.backup.keeping import VerifyBackups
 from mainstay.backup.ports import BackupPorts
@@ -156,6 +156,7 @@ def _compose(config: Config, clock: Clock, store: Store, node: Node) -> App:
         wal.healed(desk),
         fallen.hook(desk),
         holes_hook(desk),
+        ailments_hook(desk),
     ]
     runner = Runner(store, clock, node, jobs, ports, hooks)
     return App(config, clock, store, node, jobs, runner, recorder, watch, grace, controls, ports)

@@ -12,11 +12,15 @@ from mainstay.ports.clock import Clock
 from mainstay.ports.objects.directory import Directory
 from mainstay.store.base import Store, Tx
 from mainstay.store.open import sqlite_path
+from mainstay.upkeep.optimise.ailment import Ailment
+from mainstay.upkeep.optimise.ailment import Level as Grade
 from mainstay.upkeep.patches.weakness import SYSTEM_PACKAGES, Level, Weakness
 from mainstay.upkeep.ports import UpkeepPorts
 
 HOLES = "holes:"
 """The key of an incident about what a job of security updates found."""
+AILING = "ailments:"
+"""The key of an incident about what a job found in databases."""
 TOLD = 8
 """Holes that an incident tells one by one."""
 
@@ -52,6 +56,34 @@ def holes_hook(desk: Desk) -> RunHook:
     def ended(tx: Tx, run: Run) -> None:
         if run.state is RunState.DONE and "weaknesses" in run.outcome:
             _tell(desk, tx, run)
+
+    return ended
+
+
+def ailments_hook(desk: Desk) -> RunHook:
+    """Give the runner's hook that makes an incident of what is critical about a database, until it is mended."""
+
+    def ended(tx: Tx, run: Run) -> None:
+        if run.state is not RunState.DONE or "ailments" not in run.outcome:
+            return
+        grave = [
+            one
+            for each in run.outcome["ailments"]
+            if (one := Ailment.from_json(each)).level is Grade.CRITICAL
+        ]
+        if not grave:
+            desk.clear_condition(tx, f"{AILING}{run.job}", run.summary)
+            return
+        desk.raise_condition(
+            tx,
+            f"{AILING}{run.job}",
+            service=run.job,
+            severity=Severity.CRITICAL,
+            title="A database runs out of transaction numbers",
+            detail="\n".join(f"{each.database}: {each.subject}: {each.words}" for each in grave[:TOLD]),
+            hint=grave[0].fix,
+            facts={"job": run.job, "run": run.id},
+        )
 
     return ended
 

@@ -26,6 +26,8 @@ NOTE = "optimise:"
 """The journal's note (in `meta`) of a job: where to go on, older looks, and the uses of indexes."""
 SHARE = 0.25
 """Share of the time after which a look measures nothing any more, and estimates."""
+LATE = 0.1
+"""Share of the time after which what was cut off with it is begun anew by the next run, which has all of it."""
 
 
 class OptimizeDatabase(Job, type="optimize_database"):
@@ -117,12 +119,12 @@ class OptimizeDatabase(Job, type="optimize_database"):
         again: dict[str, Any],
         note: dict[str, Any],
     ) -> Report:
-        tried = [(deed, each) for deed, each in deeds if each is not None]
+        tried = [(deed, each) for deed, each in deeds if each is not None and not each["late"]]
         return Report(
             worst_first(Ailment.from_json(each) for each in again["ailments"]),
             [(deed, each["freed"]) for deed, each in tried if each["done"]],
             [(deed, each["why"]) for deed, each in tried if not each["done"]],
-            [deed for deed, each in deeds if each is None],
+            [deed for deed, each in deeds if each is None or each["late"]],
             again["figures"],
             list(note.get("history", [])),
         )
@@ -229,10 +231,13 @@ class Optimising:
 
     async def carry_out(self, deed: Deed) -> dict[str, Any]:
         """Do one deed, for no longer than there is time."""
-        within = max(1.0, min(self.job.statement_timeout, self.job.budget - self.spent()))
+        spent = self.spent()
+        within = max(1.0, min(self.job.statement_timeout, self.job.budget - spent))
+        late = within < self.job.statement_timeout and spent > LATE * self.job.budget
         try:
             async with session(self._dsn(deed.database), self.job.lock_timeout) as opened:
-                return await carry_out(opened, deed, within, self.log)
+                done = await carry_out(opened, deed, within, self.log)
+                return {**done, "late": late and "too_long" in done}
         except PostgresError as fault:
             self.log(f"{deed.database}: {deed.target}: {fault.what}")
-            return {"done": False, "freed": 0, "why": fault.what}
+            return {"done": False, "freed": 0, "why": fault.what, "late": False}

@@ -33,7 +33,8 @@ async def carry_out(
     except Busy:
         return await _left(session, deed, log, "another session holds a lock")
     except TooLong:
-        return await _left(session, deed, log, "it takes longer than it may; do it by hand in a quiet hour")
+        left = await _left(session, deed, log, "it takes longer than it may; do it by hand in a quiet hour")
+        return {**left, "too_long": True}
     except PostgresError as fault:
         return await _left(session, deed, log, fault.what)
     passed = next((said for said in warnings if "skipping" in said), None)

@@ -18,6 +18,7 @@ from mainstay.web.pages.incidents import who
 from mainstay.web.plan import JobPlan, Plan
 from mainstay.web.security import Form
 from mainstay.web.series import rank
+from mainstay.web.shape import AILMENTS, PARTS, shape
 from mainstay.web.site import missing, show, site_of
 from mainstay.web.timeline import output
 from mainstay.web.words import span
@@ -149,6 +150,7 @@ async def job(request: Request) -> Response:
             "coming": coming(plan, now),
             "durations": bars(recent),
             "holes": holes(found),
+            "shape": shape(found),
         }
 
     if planned is None and not await site.store.read(lambda tx: views.runs(tx, job=name, limit=1)):
@@ -190,6 +192,7 @@ async def run(request: Request) -> Response:
             "log": views.log_tail(tx, identifier),
             "facts": figures(row),
             "holes": holes([row]),
+            "shape": shape([row]),
             "progress": json.loads(row["progress"]) if row["progress"] else None,
         }
 
@@ -229,7 +232,8 @@ def figures(run: Row) -> list[tuple[str, str]]:
     """What the run's outcome says, as name and value."""
     outcome = json.loads(run["outcome"] or "{}")
     plain = outcome.items() if isinstance(outcome, dict) else []
-    plain = [(name, value) for name, value in plain if name != WEAKNESSES]
+    shown = {WEAKNESSES} | (PARTS if AILMENTS in dict(plain) else set())
+    plain = [(name, value) for name, value in plain if name not in shown]
     return [
         (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in plain
