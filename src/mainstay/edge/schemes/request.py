@@ -16,16 +16,22 @@ _UNREAD = object()
 class Headers:
     """A request's headers; names in any case, values as ISO 8859-1 like on the wire."""
 
-    __slots__ = ("pairs",)
+    __slots__ = ("_joined", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Take the pairs of `edge.http.exchange.Head.headers`: names are in lower case."""
         self.pairs = pairs if isinstance(pairs, list) else list(pairs)
+        self._joined: dict[bytes, bytes] = {}
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]]) -> "Headers":
         """Make them of text."""
         return cls((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs)
+
+    def _join(self) -> None:
+        joined = self._joined
+        for key, value in self.pairs:
+            joined[key] = value if key not in joined else b"%b, %b" % (joined[key], value)
 
     def all(self, name: str) -> list[str]:
         """Give every value of a header, in order."""
@@ -34,10 +40,9 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Give a header's value; a repeated one is joined with commas (RFC 9110, 5.3), an empty one is none."""
-        wanted, found = _wire(name), None
-        for key, value in self.pairs:
-            if key == wanted:
-                found = value if found is None else b"%b, %b" % (found, value)
+        if not self._joined:
+            self._join()
+        found = self._joined.get(_wire(name))
         return found.decode("latin-1").strip(" \t") or None if found else None
 
 
