@@ -42,7 +42,9 @@ COMMANDS: dict[str, Command] = {
         Command("keys", _ACT, "make, list and revoke API keys of the gateway"),
         Command("gateway", _ACT, "how the gateway's origins are; switch a route to others"),
         Command(
-            "export", _ACT, "write the configuration of nginx, Caddy, Envoy or HAProxy that asks the gateway"
+            "export",
+            _ACT,
+            "write a proxy's configuration that asks the gateway, or schedules for cron or systemd",
         ),
         Command("webhook", _ACT, "send a signed test event for a source of webhooks"),
         Command("version", _LOOK, "which mainstay this is"),

@@ -41,6 +41,35 @@ def finish(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]
     return run_async(_all(ctx, config, wishes))
 
 
+def do_due(ctx: Context, config: "Config", job: str) -> int:
+    """Do what is due of a job and was not done yet; 0 when that is nothing."""
+    runs = run_async(_due(ctx, config, job))
+    if ctx.out.json:
+        ctx.out.data({"runs": [_plain(run) for run in runs]})
+    elif not runs:
+        ctx.out.note(f"nothing of {job} is due")
+    return max((_code(run) for run in runs), key=(0, 3, 1).index, default=0)
+
+
+async def _due(ctx: Context, config: "Config", job: str) -> "list[Run]":
+    from mainstay.engine.scheduler import due_now
+
+    done = []
+    async with ctx.app(config) as app:
+        try:
+            plan = app.jobs[job].schedule(config.timezone)
+            rule = app.jobs[job].catch_up
+            waiting = await app.store.write(lambda tx: due_now(tx, job, plan, rule, app.clock.now()))
+            for run in waiting:
+                with narrator(ctx.out, job) as told:
+                    done.append(await _one(app, job, {}, told, run.key))
+                if not ctx.out.json:
+                    tell(ctx, done[-1])
+        finally:
+            await app.runner.stop()
+    return done
+
+
 async def _all(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[Run]":
     done = []
     async with ctx.app(config) as app:
@@ -57,13 +86,17 @@ async def _all(ctx: Context, config: "Config", wishes: Sequence[Wish]) -> "list[
     return done
 
 
-async def _one(app: "App", job: str, args: Mapping[str, Any], told: Narrator) -> "Run":
+async def _one(
+    app: "App", job: str, args: Mapping[str, Any], told: Narrator, key: str | None = None
+) -> "Run":
     import asyncio
 
     from mainstay.cli.people import who
 
     work = asyncio.ensure_future(
-        app.runner.run_now(job, args, f"by {who()}", lambda progress: on_progress(told, progress), told.log)
+        app.runner.run_now(
+            job, args, f"by {who()}", lambda progress: on_progress(told, progress), told.log, key=key
+        )
     )
     vain = asyncio.ensure_future(in_vain(app.node, app.clock))
     try:

@@ -1,6 +1,9 @@
-"""Write the configuration of another proxy that carries the requests and asks the gateway about each of them.
+"""Write what another program needs to do a part of mainstay's work.
 
-What that proxy cannot do of what mainstay.yaml asks for stands at the top of what is written, and on standard error.
+nginx, caddy, envoy, haproxy: the configuration of a proxy that carries the requests and asks the gateway about each of
+them. What it cannot do of what mainstay.yaml asks for stands at the top of what is written, and on standard error.
+crontab, systemd: the schedules of all jobs, as a crontab or as timers (--output names their directory). Each does what
+is due of its job, by the same rules as the agent, and nothing twice when both do.
 """
 
 import argparse
@@ -16,16 +19,17 @@ if TYPE_CHECKING:
     from mainstay.edge.gateway.export import Exported
 
 KINDS = ("nginx", "caddy", "envoy", "haproxy")
+SCHEDULES = ("crontab", "systemd")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("kind", choices=KINDS, help="the proxy: nginx, caddy, envoy or haproxy")
+    parser.add_argument("kind", choices=(*KINDS, *SCHEDULES), help="what for")
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="the file to write; for haproxy mainstay.lua is put beside it",
+        help="the file to write, for systemd the directory; for haproxy mainstay.lua is put beside it",
     )
     parser.add_argument(
         "--listen",
@@ -38,10 +42,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="/hooks/",
         help="the beginning of the paths of webhooks, where they are configured (default: /hooks/)",
     )
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        default="mainstay",
+        help="the account that runs the jobs (default: mainstay)",
+    )
+    parser.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="the time zone of the machine, for a crontab (default: this machine's)",
+    )
 
 
 def run(ctx: Context, args: argparse.Namespace) -> int:
     """Write it."""
+    if args.kind in SCHEDULES:
+        from mainstay.cli.export_schedules import run as schedules
+
+        return schedules(ctx, args)
     from mainstay.edge.gateway.export import Site, export
 
     config = ctx.config(secrets=False)
@@ -94,9 +113,13 @@ def _hooks(given: str) -> str:
 
 
 def _save(made: "Exported", output: Path) -> list[str]:
-    """Write the files, each as a whole or not at all; those beside the configuration first, since it needs them."""
+    """Write the files; those beside the configuration first, since it needs them."""
     (_, text), *others = made.files.items()
-    wanted = [*((output.with_name(name), content) for name, content in others), (output, text)]
+    return write_whole([*((output.with_name(name), content) for name, content in others), (output, text)])
+
+
+def write_whole(wanted: list[tuple[Path, str]]) -> list[str]:
+    """Write files, each as a whole or not at all; give their paths, the last one first."""
     for path, content in wanted:
         draft = path.with_name(f".{path.name}.new")
         try:

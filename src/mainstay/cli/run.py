@@ -17,6 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument of the run; may be repeated",
     )
+    parser.add_argument(
+        "--due", action="store_true", help="only what is due of it, by its schedule and its catch-up rule"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
@@ -29,6 +32,10 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
     job = known(config, args.job)
     if args.dry_run:
         return _plan(ctx, job, config, given)
+    if args.due:
+        from mainstay.cli.doing import do_due
+
+        return do_due(ctx, config, job)
     return do(ctx, config, [(job, given)])
 
 

@@ -98,17 +98,18 @@ class Runner:
         why: str = "manual",
         on_progress: OnProgress | None = None,
         on_log: OnLog | None = None,
+        key: str | None = None,
     ) -> Run:
         """Run a job in this process, which owns the run from its first instant; gives the run as it ended.
 
         Retries happen here too. While another run of the job is under way this one waits, or is left out, as the
-        job's overlap rule says. If this process is killed, another node finishes the run.
+        job's overlap rule says. If this process is killed, another node finishes the run. `key`: of one that waits.
         """
         if job not in self.jobs:
             raise MainstayError(f"there is no job {job!r}", hint=f"jobs are: {', '.join(sorted(self.jobs))}")
         self._begin()
         now = self._clock.now()
-        key = f"{job}:manual:{new_id(now)}"
+        key = key or f"{job}:manual:{new_id(now)}"
 
         def ask(tx: Tx) -> tuple[Run, Begun | None]:
             run = enqueue(tx, job, key=key, due_at=now, now=now, args=args, why=why, owner=self.node.id)

@@ -10,12 +10,12 @@ from typing import Literal
 
 from mainstay.core.errors import JournalError
 from mainstay.core.job import Job
-from mainstay.core.run import Run
+from mainstay.core.run import Run, RunState
 from mainstay.core.schedule import Schedule
 from mainstay.engine.patience import rest
 from mainstay.engine.queue import enqueue
 from mainstay.ports.clock import Clock
-from mainstay.store import schedules
+from mainstay.store import runs, schedules
 from mainstay.store.base import Store, Tx
 from mainstay.store.schedules import Standing
 
@@ -125,6 +125,18 @@ def queue_due(tx: Tx, job: str, plan: Schedule, rule: CatchUp, now: float) -> li
         enqueue(tx, job, key=key(job, due), due_at=due, now=now, missed=missed)
         for due, missed in passed.owed(rule, now)
     ]
+
+
+def due_now(tx: Tx, job: str, plan: Schedule, rule: CatchUp, now: float) -> list[Run]:
+    """Queue what is due of one job, whoever asks; give all of its runs that wait, the oldest first.
+
+    A schedule that nobody has looked at before begins a minute ago: who asks was woken by what is due at this moment.
+    """
+    if schedules.get(tx, job) is None:
+        schedules.put(tx, advance(plan, job, None, now - PUNCTUAL, rule)[0])
+    queue_due(tx, job, plan, rule, now)
+    waiting = [run for run in runs.latest(tx, job, COUNTED + 1) if run.state is RunState.QUEUED]
+    return [run for run in reversed(waiting) if run.due_at <= now]
 
 
 class Scheduler:
