@@ -145,6 +145,7 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
         "NAME: {directory",
     ),
     "warning_above_the_failure": (5, "warn is 95%, above fail at 90%", "raise fail too"),
+    "optimize_what_is_not_there": (6, "there is no database shopp; did you mean shop?", "known: shop"),
     "storage_that_is_not_there": (7, "there is no storage space; did you mean spaces?", "known: spaces"),
     "storage_twice": (4, "name at least one storage, each once", "hint"),
     "tab": (3, "a tab where YAML wants spaces", "indent with spaces"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mainstay.config.document import Where
 from mainstay.config.problems import meant
 from mainstay.core.amounts import format_duration, format_size
+from mainstay.upkeep.optimise.job import OptimizeDatabase
 
 if TYPE_CHECKING:
     from mainstay.config.model import Config
@@ -32,6 +33,7 @@ def problems(config: "Config") -> Iterator[Problem]:
     yield from _backups(config)
     yield from _certificates(config)
     yield from _schedules(config)
+    yield from _looked_after(config)
     yield from _webhooks(config)
     yield from _covered(config)
     yield from _gateway(config)
@@ -160,6 +162,15 @@ def _schedules(config: "Config") -> Iterator[Problem]:
     for name, job in config.jobs.items():
         if {"at", "every"} <= job.model_fields_set:
             yield Problem(("jobs", name), "has both `at` and `every`", "keep one of the two")
+
+
+def _looked_after(config: "Config") -> Iterator[Problem]:
+    for name, job in config.jobs.items():
+        if isinstance(job, OptimizeDatabase):
+            for index, database in enumerate(job.databases):
+                if database not in config.databases:
+                    path: Where = ("jobs", name, "databases", index)
+                    yield unknown(path, database, "database", config.databases, "databases")
 
 
 def _webhooks(config: "Config") -> Iterator[Problem]:
