@@ -181,6 +181,10 @@ def test_jobs_say_when_they_are_due_how_they_went_and_what_was_missed(
     assert "queued, due in 59s" in cli("jobs").out
     data = {job["job"]: job for job in cli("jobs", "--json").data["jobs"]}
     assert data["backup:erp"]["streak"] == {"state": "failed", "runs": 2}
+    week = cli("jobs", "--json").data["week"]
+    assert week == {"seconds": sum(job["week_seconds"] for job in data.values()), "budget": 7200.0}
+    assert "within a week, of 2h" in cli("jobs").out
+    assert cli("status", "--json").data["machine_time"] == week
     assert data["heal:web"]["live"]["state"] == "queued"
     assert "the disk is full" in cli("jobs", "backup:erp").out
     assert len(cli("jobs", "backup:erp", "--json").data["runs"]) == 2

@@ -115,6 +115,7 @@ def test_nothing_at_all() -> None:
     findings = assess(Setup("x", "x"), Evidence(), NOW)
     assert [finding.rule for finding in findings if finding.standing is not MISSING] == [
         "journal_backup",
+        "machine_time",
         "dashboard_login",
     ]
     assert not ready(findings)

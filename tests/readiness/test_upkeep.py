@@ -177,3 +177,19 @@ def test_databases_are_kept_in_shape_when_a_run_came_to_its_end(
 ) -> None:
     finding = judged("optimize_database", jobs, last)
     assert (finding.standing, words in finding.evidence) == (standing, True), finding
+
+
+@pytest.mark.parametrize(
+    ("worked", "standing", "words"),
+    [
+        ({}, Standing.CONFIGURED, "no job has run"),
+        ({"backup:erp": 3600.0, "prove:erp": 1800.4}, Standing.PROVEN, "1h 30m of 2h a week"),
+        ({"backup:erp": 7000.0, "prove:erp": 1400.0}, Standing.RUNNING, "2h 20m of 2h a week"),
+    ],
+)
+def test_the_time_of_a_week_is_held_against_its_budget(
+    worked: dict[str, float], standing: Standing, words: str
+) -> None:
+    finding = judged("machine_time", {}, worked=worked)
+    assert (finding.standing, words in finding.evidence) == (standing, True), finding
+    assert ("backup:erp" in (finding.fix or "")) == (standing is Standing.RUNNING)

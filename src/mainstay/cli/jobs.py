@@ -26,18 +26,29 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
 def _all(ctx: Context) -> int:
     now = ctx.clock.now()
     jobs = ctx.look(_look)
+    worked = ctx.look(lambda tx: status.worked(tx, now))
+    jobs = [{**job, "week_seconds": worked.get(job["job"], 0.0)} for job in jobs]
+    budget = ctx.outline().setup.machine_time
     if ctx.out.json:
-        ctx.out.data({"at": now, "jobs": jobs})
+        week = {"seconds": sum(worked.values()), "budget": budget}
+        ctx.out.data({"at": now, "jobs": jobs, "week": week})
         return 0
     if not jobs:
         ctx.out.print(("no job is known yet; mainstay up plans them", "dim"))
         return 0
-    titles = ("", "job", "due", "last", "next", "missed", "streak", "")
+    titles = ("", "job", "due", "last", "next", "missed", "streak", "week", "")
     zone = f" ({ctx.outline().timezone})"
     rows = [_row(job, now, zone) for job in jobs]
     columns = [Column(title, spare=index == len(titles) - 1) for index, title in enumerate(titles)]
     show(ctx.out, columns, rows, notes=[_fault(job) for job in jobs])
+    ctx.out.print(_week(sum(worked.values()), budget))
     return 0
+
+
+def _week(seconds: float, budget: float) -> Text:
+    """Say how much of the week's machine time is used."""
+    style = "yellow" if seconds > budget else "dim"
+    return f"at work for {span(seconds)} within a week, of {span(budget)}", style
 
 
 def _look(tx: Tx) -> list[dict[str, Any]]:
@@ -112,6 +123,7 @@ def _row(job: dict[str, Any], now: float, zone: str) -> list[str | Text]:
         (f"{streak['runs']} {streak['state']}", "red" if streak["state"] == "failed" else "dim")
         if streak
         else "",
+        (span(job["week_seconds"]) if job["week_seconds"] >= 1 else "", "dim"),
         (told.split("\n")[0], "dim"),
     ]
 

@@ -35,6 +35,7 @@ class Seen(NamedTuple):
     silences: list[Row]
     healing_off: str | None
     outside: Outside | None
+    worked: float = 0.0
 
     @property
     def wrote_at(self) -> float | None:
@@ -95,6 +96,7 @@ def look(tx: Tx, now: float, setup: Setup) -> Seen:
         silences=status.silences(tx, now),
         healing_off=meta.get(tx, meta.HEALING_OFF),
         outside=outside(tx, setup),
+        worked=sum(status.worked(tx, now).values()),
     )
 
 
@@ -173,6 +175,9 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
     wrote = "" if seen.stale else f"  (agent wrote {ago(seen.wrote_at, seen.now)})"
     out.print((setup.title, "bold"), "  ", (text, bold), (wrote, "dim"))
     _switched_off(out, ctx.outline().timezone, seen)
+    if seen.worked > setup.machine_time:
+        told = f"  jobs were at work for {span(seen.worked)} within a week, of {span(setup.machine_time)}"
+        out.print((f"{told}; mainstay jobs says which", "yellow"))
     out.print("")
     if detailed:
         _checks(out, rows[0], seen)
@@ -270,6 +275,7 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
         "incidents": [dict(incident) for incident in seen.incidents],
         "silences": [dict(silence) for silence in seen.silences],
         "healing_off": seen.healing_off,
+        "machine_time": {"seconds": seen.worked, "budget": setup.machine_time},
         "backups": [
             {
                 "database": database.name,

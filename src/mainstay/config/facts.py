@@ -58,6 +58,7 @@ def setup(config: "Config") -> Setup:
         else (),
         covered=dict(config.readiness.covered),
         proof_age=config.readiness.proof_age,
+        machine_time=config.readiness.machine_time,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mainstay.store import certificates, gateway, inbox, inbox_delivery
+from mainstay.store import certificates, gateway, inbox, inbox_delivery, status
 from mainstay.store.base import Row, Tx
 from mainstay.store.certificates import Certificate
 from mainstay.store.gateway import Totals
@@ -55,6 +55,8 @@ class Evidence:
     """When a process of the gateway was last seen to carry requests."""
     traffic: Totals = field(default_factory=Totals)
     """What it let in and turned away within a month."""
+    worked: Mapping[str, float] = field(default_factory=dict)
+    """How many seconds each job was at work within a week."""
     hosts: tuple[str, ...] = ()
     accounts: int = 0
 
@@ -88,6 +90,7 @@ def gather(tx: Tx, now: float) -> Evidence:
         certificates={each.name: each for each in certificates.everything(tx)},
         gateway_at=max((one.at for one in gateway.seen(tx) if one.state["processes"]), default=None),
         traffic=gateway.totals(tx, now - MONTH),
+        worked=status.worked(tx, now),
         hosts=tuple(sorted(row["host"] for row in tx.all("readiness.hosts", since=now - ALIVE))),
         accounts=_count(tx.one("readiness.accounts")),
     )

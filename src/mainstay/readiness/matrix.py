@@ -110,6 +110,13 @@ _ROWS = (
         "queries get slower every month",
         "leave autovacuum on, and run vacuumdb --analyze by a timer",
     ),
+    Row(
+        "machine_time",
+        P2,
+        "Scheduled work stays within its budget",
+        "the machine works for itself instead of for customers",
+        "look at the time that jobs take",
+    ),
     Row("dashboard_login", P2, "The dashboard asks for a password", "anybody could look, and press buttons"),
     Row(
         "auto_scaling",

@@ -24,3 +24,5 @@ class ReadinessSettings(Settings):
     """
     proof_age: Duration = 8 * 86400.0
     """How old the last proof of a backup may be before it counts no more."""
+    machine_time: Duration = 7200.0
+    """How long all jobs together may be at work within a week."""

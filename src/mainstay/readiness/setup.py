@@ -70,6 +70,8 @@ class Setup(NamedTuple):
     """Routes of the gateway that lead to an origin, as metrics call them."""
     covered: dict[str, str] = {}
     proof_age: float = 8 * 86400.0
+    machine_time: float = 7200.0
+    """How long all jobs together may be at work within a week."""
 
     def checks(self) -> tuple[CheckFacts, ...]:
         """Every check of every service."""

@@ -1,5 +1,6 @@
 """Rows about jobs that say what they did: judged by the outcome of the newest run that was done."""
 
+from mainstay.core.amounts import format_duration
 from mainstay.readiness.evidence import Evidence
 from mainstay.readiness.judgement import Judgement, configured, missing, proven, running
 from mainstay.readiness.rules import Rule, by_job
@@ -85,7 +86,23 @@ def optimize_database(setup: Setup, evidence: Evidence, now: float) -> Judgement
 
 RECENT = 3 * 86400.0
 """Seconds for which a look at security updates counts."""
+
+
+def machine_time(setup: Setup, evidence: Evidence, now: float) -> Judgement:
+    """Proven when the jobs of a week stayed within their budget; running when they did not."""
+    if not evidence.worked:
+        return configured("no job has run within a week", "mainstay up")
+    total = sum(evidence.worked.values())
+    name, most = max(evidence.worked.items(), key=lambda pair: pair[1])
+    told = f"{format_duration(round(total))} of {format_duration(setup.machine_time)} a week"
+    if total <= setup.machine_time:
+        return proven(told, now)
+    fix = f"run {name} less often, which took {format_duration(round(most))}, or raise readiness.machine_time"
+    return running(told, now, fix)
+
+
 UPKEEP: dict[str, Rule] = {
+    "machine_time": machine_time,
     "cleanup_temp_files": cleanup_temp_files,
     "security_patches": security_patches,
     "any_moment": any_moment,

@@ -1,6 +1,10 @@
 """What commands look at that pages do not: latencies of the last hour, streaks, identifiers by their end."""
 
+from mainstay.core.ids import first_id
 from mainstay.store.base import Row, Tx
+
+WEEK = 7 * 86400.0
+"""Seconds over which the time that jobs take is added up."""
 
 
 def p95(tx: Tx, start: float) -> dict[str, float]:
@@ -26,6 +30,12 @@ def streaks(tx: Tx) -> dict[str, tuple[str, int]]:
 def schedules(tx: Tx) -> dict[str, Row]:
     """Give where each job's schedule stands: next_due, missed, missed_at, spec (JSON)."""
     return {row["job"]: row for row in tx.all("status.schedules")}
+
+
+def worked(tx: Tx, now: float) -> dict[str, float]:
+    """Give how many seconds each job's runs took within a week, from their first start to their end."""
+    rows = tx.all("status.worked", first=first_id(now - 2 * WEEK), since=now - WEEK)
+    return {row["job"]: max(0.0, float(row["seconds"])) for row in rows}
 
 
 def silences(tx: Tx, now: float) -> list[Row]:

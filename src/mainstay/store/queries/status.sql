@@ -26,6 +26,11 @@ GROUP BY r.job, r.state;
 -- Where every schedule stands, with its own words.
 SELECT job, next_due, missed, missed_at, spec FROM schedule ORDER BY job;
 
+-- name: worked
+-- How long each job's runs took that ended since a time, pauses between tries included; the identifier spares older rows.
+SELECT job, sum(finished_at - started_at) AS seconds, count(*) AS runs FROM run
+ WHERE id >= :first AND finished_at >= :since AND started_at IS NOT NULL GROUP BY job;
+
 -- name: runs_like
 -- Runs whose identifier begins or ends so, the newest first.
 SELECT * FROM run WHERE id LIKE :pattern ORDER BY id DESC LIMIT 5;

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from mainstay.core.ids import new_id
 from mainstay.core.run import Run
 from mainstay.engine import queue
-from mainstay.store import audit, views
+from mainstay.store import audit, status, views
 from mainstay.store.base import Row, Tx
 from mainstay.web.pages.account import local
 from mainstay.web.pages.incidents import who
@@ -125,7 +125,12 @@ async def listing(request: Request) -> Response:
     return await show(
         request,
         "jobs.html",
-        lambda tx: {"jobs": lines(tx, site.plan, now), "live": views.runs(tx, state="running", limit=20)},
+        lambda tx: {
+            "jobs": lines(tx, site.plan, now),
+            "live": views.runs(tx, state="running", limit=20),
+            "worked": status.worked(tx, now),
+            "budget": site.plan.readiness.machine_time if site.plan.readiness else None,
+        },
         words=WORDS,
         describe=describe,
         took=took,
