@@ -103,3 +103,21 @@ async def test_queries_of_others_are_told_and_never_planned(house: House, shop: 
     [slow] = [each for each in run.outcome["ailments"] if each["kind"] == "slow_query"]
     assert '"Shop" = $' in slow["facts"]["query"]
     assert slow["facts"]["calls"] == 1
+
+
+async def test_without_hypopg_a_table_that_is_read_from_end_to_end_is_an_unproven_candidate(
+    house: House, database: str
+) -> None:
+    fall_sick(database, "CREATE TABLE log AS SELECT n, md5(n::text) FROM generate_series(1, 12000) n")
+    fall_sick(database, ";\n".join(["SELECT count(*) FROM log"] * 50))
+    found = advised(await look(house, database))["public.log"]
+    assert found["facts"] == {"proven": False, "table": "public.log", "scans": 50}
+    assert found["words"].startswith("unproven: read from end to end 50 times, 12,000 rows each")
+
+
+async def test_a_log_that_is_too_small_is_told_with_the_servers_own_counts(house: House, shop: str) -> None:
+    fall_sick(shop, ";\n".join(["CHECKPOINT"] * 101))
+    run = await look(house, shop)
+    settings = {each["subject"]: each for each in run.outcome["ailments"] if each["kind"] == "setting"}
+    assert "checkpoints came early" in settings["max_wal_size"]["words"]
+    assert settings["max_wal_size"]["fix"] == "ALTER SYSTEM SET max_wal_size = '2048MB'"

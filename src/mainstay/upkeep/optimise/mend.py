@@ -8,7 +8,7 @@ from mainstay.ports.postgres.dsn import PostgresError
 from mainstay.upkeep.optimise import catalog
 from mainstay.upkeep.optimise.ailment import Deed, Work
 from mainstay.upkeep.optimise.indexes import left_over
-from mainstay.upkeep.optimise.session import Busy, Session, TooLong
+from mainstay.upkeep.optimise.session import LOCKED, Busy, Session, TooLong
 
 SIZE = "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0)"
 STILL = """
@@ -31,13 +31,13 @@ async def carry_out(
     try:
         warnings = await session.do(deed.sql, within)
     except Busy:
-        return await _left(session, deed, log, "another session holds a lock")
+        return await _left(session, deed, log, LOCKED)
     except TooLong:
         left = await _left(session, deed, log, "it takes longer than it may; do it by hand in a quiet hour")
         return {**left, "too_long": True}
     except PostgresError as fault:
         return await _left(session, deed, log, fault.what)
-    passed = next((said for said in warnings if "skipping" in said), None)
+    passed = next((said for said in warnings if said == LOCKED or "skipping" in said), None)
     if passed:
         return {"done": False, "freed": 0, "why": passed}
     (after,) = await session.row(SIZE, [deed.target])

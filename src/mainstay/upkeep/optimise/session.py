@@ -9,6 +9,7 @@ from mainstay.ports.postgres.dsn import Dsn, PostgresError
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
+    from psycopg.errors import Diagnostic
 
     Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -30,6 +31,9 @@ GENTLE = {
 
 OURS = "/* mainstay */"
 """Stands before our own statements, so that people and we ourselves know them from others'."""
+
+
+LOCKED = "another session holds a lock"
 
 
 class Busy(PostgresError):
@@ -90,7 +94,7 @@ async def session(dsn: Dsn, lock_timeout: float) -> AsyncIterator[Session]:
         if version < OLDEST:
             raise PostgresError(f"{dsn} runs PostgreSQL {version // 10000}, 12 is needed")
         opened = Session(dsn, connection, version)
-        connection.add_notice_handler(lambda said: opened.warnings.append(said.message_primary or ""))
+        connection.add_notice_handler(lambda said: opened.warnings.append(_warning(said)))
         pins = {**GENTLE, "lock_timeout": f"{int(lock_timeout * 1000)}"}
         await opened.rows(
             "SELECT pg_catalog.set_config(w.name, w.value, false) FROM unnest(%s::text[], %s::text[]) "
@@ -110,6 +114,11 @@ async def session(dsn: Dsn, lock_timeout: float) -> AsyncIterator[Session]:
         yield opened
     finally:
         await connection.close()
+
+
+def _warning(said: "Diagnostic") -> str:
+    """Write a warning; that a table was passed over is known by its code, as the words may be in any language."""
+    return LOCKED if said.sqlstate == "55P03" else said.message_primary or ""
 
 
 @contextmanager
