@@ -16,9 +16,9 @@ from tests.servers.postgres import PostgresServer
 def test_a_right_file_is_summed_up(company: Company, cli: Cli) -> None:
     said = cli("config", "check", "--no-secrets")
     assert (said.code, said.err) == (0, "")
-    assert said.out == "mainstay.yaml is fine: 2 services, 3 checks, 1 database, 4 jobs\n"
+    assert said.out == "mainstay.yaml is fine: 2 services, 3 checks, 1 database, 7 jobs\n"
     data = cli("config", "check", str(company.file), "--no-secrets", "--json").data
-    assert (data["ok"], data["checks"], data["jobs"]) == (True, 3, 4)
+    assert (data["ok"], data["checks"], data["jobs"]) == (True, 3, 7)
     missing = cli("config", "check")
     assert (missing.code, "secret erp_dsn is missing" in missing.err) == (2, True)
 
