@@ -235,6 +235,11 @@ class SqliteTx:
                 closing.close()
 
 
+def _failed(tx: SqliteTx) -> Exception | None:
+    """Give what failed meanwhile. Where it was set to None, the compiler believes that it still is."""
+    return tx.failed
+
+
 @cache
 def _many(name: str) -> tuple[Query, str, tuple[str, ...]]:
     found = query(name, "sqlite")
@@ -275,8 +280,9 @@ class SqliteReader(SqliteTx):
             given = unit(self)
         finally:
             self.rollback()
-        if self.failed is not None:
-            raise self.failed
+        failed = _failed(self)
+        if failed is not None:
+            raise failed
         return given
 
 
