@@ -87,12 +87,13 @@ def key_of(event_id: str | None, digest: str) -> str:
     return f"body:{digest[:32]}" if event_id is None else f"id:{event_id}"
 
 
-def put_many(tx: Tx, arrivals: Sequence[Arrival]) -> list[Stored]:
+def put_many(tx: Tx, arrivals: Sequence[Arrival], state: str | None = None) -> list[Stored]:
     """Take events in, in order; one that was taken in within its window is not kept again.
 
-    Repeating it with the same arrivals does no harm, also from another process.
+    Repeating it with the same arrivals does no harm, also from another process. With `state` they are put down in that
+    one, whatever their own is.
     """
-    rows = [_row(arrival) for arrival in arrivals]
+    rows = [_row(arrival, state or arrival.state) for arrival in arrivals]
     claims = [row for row in rows if row["key"] is not None]
     repeats = len({(row["source"], row["key"]) for row in claims}) < len(claims)
     if not repeats and tx.many("inbox.claim", claims) == len(claims):
@@ -106,7 +107,7 @@ def put_many(tx: Tx, arrivals: Sequence[Arrival]) -> list[Stored]:
     return stored
 
 
-def _row(arrival: Arrival) -> dict[str, Any]:
+def _row(arrival: Arrival, state: str) -> dict[str, Any]:
     return {
         "id": arrival.id,
         "source": arrival.source,
@@ -124,7 +125,7 @@ def _row(arrival: Arrival) -> dict[str, Any]:
         "key": arrival.key,
         "digest": arrival.digest,
         "conflict_of": None,
-        "state": arrival.state,
+        "state": state,
         "window": arrival.window,
     }
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.edge.inbox.spool import open_spool
 from mainstay.ports.clock import SystemClock
 from mainstay.store import inbox
+from mainstay.store.inbox import Arrival
 from mainstay.store.inbox_delivery import Event
 from mainstay.store.sqlite import open_sqlite
 from tests.edge.inbox.house import House, house
@@ -216,3 +218,14 @@ async def test_a_server_that_is_killed_under_load_loses_and_doubles_nothing(
     async with journal.opened() as store:
         await compare(store, ledger)
     assert len(ledger.acknowledged) >= 600 * KILLS
+
+
+async def test_what_goes_into_the_spool_stays_as_it_is_for_the_journal(tmp_path: Path) -> None:
+    """The journal's thread may still be about to write the very same arrivals: of one that nobody is to be brought it
+    would make one that waits for ever."""
+    spool = await open_spool(tmp_path, SystemClock())
+    kept = Arrival("e1", "bank", 1.0, "[]", b"{}", "d" * 64, "192.0.2.1", state=inbox.KEPT)
+    assert await spool.put([kept]) == [inbox.Stored("e1")]
+    assert kept.state == inbox.KEPT
+    assert [one.id for one in await spool.oldest(10)] == ["e1"]
+    await spool.close()

@@ -40,10 +40,9 @@ class Spool:
 
     async def put(self, arrivals: Sequence[Arrival]) -> list[Stored]:
         """Put events on disk, but for copies of what came since the spool was last empty."""
-        # Here they all wait, for the journal; what they do there is said when they get there.
-        for one in arrivals:
-            one.state = QUEUED
-        return await self._store.write(lambda tx: inbox.put_many(tx, arrivals))
+        # Here they all wait, for the journal; what they do there is said when they get there. The arrivals stay as they
+        # are: the journal's thread may still be about to write the same ones, when it only took too long.
+        return await self._store.write(lambda tx: inbox.put_many(tx, arrivals, QUEUED))
 
     async def oldest(self, limit: int) -> list[Arrival]:
         """Give events in the order in which they came, `limit` at most, fewer when they are large."""
