@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +24,9 @@ from mainstay.edge.inbox.intake import Body, Intake
 from mainstay.edge.inbox.keep import JournalKeeper
 from mainstay.ports.clock import FakeClock, SystemClock
 from mainstay.store import inbox, inbox_delivery
-from mainstay.store.base import Store
+from mainstay.store.base import Store, Tx
 from mainstay.store.inbox import Arrival, Stored
+from mainstay.store.writer import Broken
 from tests.edge.inbox.house import House, listening, sources
 from tests.edge.inbox.sender import Answer, request
 from tests.helpers import aeventually
@@ -221,3 +222,37 @@ async def test_their_use_gets_into_the_journal(store: Store, clock: FakeClock) -
     await put(gather, 1)
     await gather.close()
     assert await store.read(inbox.uses) == {("bank", "new"): 101.0}
+
+
+async def test_a_sender_that_cannot_be_told_ends_nobody_elses_writing(clock: FakeClock) -> None:
+    keeper = Moody()
+    gather = Gather(keeper, clock, Counts(Meter()))
+    told: list[Stored | None] = []
+
+    def broken(stored: Stored | None) -> None:
+        told.append(stored)
+        raise RuntimeError("no answer can be written")
+
+    gather.put(arrival(1), broken)
+    assert await put(gather, 2) == [Stored("e2")]
+    keeper.fault = JournalError("away")
+    gather.put(arrival(3), broken)
+    assert await put(gather, 4) == [None]
+    keeper.fault = None
+    await clock.advance(PAUSE)
+    assert await put(gather, 5) == [Stored("e5")]
+    assert told == [Stored("e1"), None]
+    await gather.close()
+
+
+async def test_what_a_read_swallowed_is_told_all_the_same(journal: Journal) -> None:
+    """Where a type checker takes what failed for nothing, the compiled module must look all the same."""
+
+    def careless(tx: Tx) -> str:
+        with suppress(JournalError, Broken):
+            tx.many("inbox.drop", [{"id": "e1"}])
+        return "all is well"
+
+    async with journal.opened() as store:
+        with pytest.raises(JournalError, match="read-only"):
+            await store.read(careless)

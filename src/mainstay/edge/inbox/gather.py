@@ -139,7 +139,7 @@ class Gather:
             self.events += len(batch)
             self._release(batch)
             for (_, done), one in zip(batch, stored, strict=True):
-                done(one)
+                _tell(done, one)
 
     def _recover(self) -> None:
         if self.trouble is not None:
@@ -170,9 +170,17 @@ class Gather:
         self._waiting = []
         self._release(refused)
         for _, done in refused:
-            done(None)
+            _tell(done, None)
 
     def _release(self, batch: list[tuple[Arrival, Done]]) -> None:
         self._writing = 0
         self._counts.unsaved.set(len(self._waiting))
         self.bytes -= sum(len(arrival.body) + AROUND for arrival, _ in batch)
+
+
+def _tell(done: Done, stored: Stored | None) -> None:
+    """Say what became of an arrival. A fault in one answer must not end what writes everybody's events."""
+    try:
+        done(stored)
+    except Exception:
+        log.exception("the sender of a webhook could not be told what became of it")
