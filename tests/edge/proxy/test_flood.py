@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
 from mainstay.edge.gateway.policy import Ask, Decision, Deny
 from mainstay.edge.proxy import held
+from mainstay.edge.proxy.headers import passes
 from mainstay.edge.proxy.held import Held
 from mainstay.edge.proxy.ticker import Ticker
 from mainstay.ports.clock import FakeClock
@@ -94,3 +96,15 @@ async def test_an_answer_that_cannot_be_given_stops_neither_the_clock_nor_the_ne
     await ticker.stop()
     assert done == ["next", "later"]
     assert "could not be given" in caplog.text
+
+
+def test_long_names_of_headers_are_not_remembered() -> None:
+    """They are the clients' choice, and a head may be all one name."""
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            assert passes(b"x-%d-" % number + b"y" * 20_000)
+        assert not passes(b"x-user-" + b"y" * 20_000)
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()

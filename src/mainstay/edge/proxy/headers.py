@@ -22,7 +22,7 @@ ANSWER_DROPS = HOP_BY_HOP | {b"content-length"}
 ANSWER_ODD = ANSWER_DROPS - {b"content-length", b"connection", b"keep-alive", b"transfer-encoding"}
 """What an answer seldom has, and the server does not leave out by itself as it does with its framing."""
 
-_MOST_REMEMBERED = 2048
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 2048, 64
 _passes: dict[bytes, bool] = {}
 
 
@@ -31,8 +31,10 @@ def passes(name: bytes) -> bool:
     known = _passes.get(name)
     if known is None:
         known = not (name in ONLY_OURS or name in FRAMING or name.startswith(OURS) or b"_" in name)
+        if len(name) > _LONGEST_REMEMBERED:
+            return known  # names are the clients' choice: what is remembered of them is bounded
         if len(_passes) >= _MOST_REMEMBERED:
-            _passes.clear()  # names are the clients' choice: what is remembered of them is bounded
+            _passes.clear()
         _passes[name] = known
     return known
 
