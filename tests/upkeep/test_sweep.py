@@ -191,6 +191,27 @@ def test_old_releases_go_but_for_the_newest_and_the_one_in_use(tmp_path: Path) -
     assert any("uses bin in it" in why for why in tally.left)
 
 
+def test_a_directory_stays_with_anything_in_it_that_must_stay(tmp_path: Path) -> None:
+    plant(tmp_path, "young/db/live.db", "kept/deep/er/x.keep", "old/db/dead.db")
+    live = tmp_path / "young/db/live.db"
+    aged(live, -29)  # written in place: no directory's own time changes with that
+    tally = sweep(tmp_path, what="directories", skip=["*.keep"], by="modified")
+    assert left(tmp_path) == {"young/db/live.db", "kept/deep/er/x.keep"}
+    assert tally.directories == 1
+    assert set(tally.left) == {
+        "live.db in it is not old enough",
+        "x.keep in it stays, as `skip` says",
+    }
+
+
+@needs_root
+def test_a_directory_stays_with_a_file_of_somebody_else_s_in_it(tmp_path: Path) -> None:
+    plant(tmp_path, "mixed/theirs", "mine/a")
+    os.chown(tmp_path / "mixed/theirs", 12345, -1)
+    sweep(tmp_path, what="directories", owner=[0])
+    assert left(tmp_path) == {"mixed/theirs"}
+
+
 def test_a_file_with_two_names_goes_with_its_last(tmp_path: Path) -> None:
     plant(tmp_path, "a", size=8192)
     (tmp_path / "b").hardlink_to(tmp_path / "a")

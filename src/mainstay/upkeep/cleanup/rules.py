@@ -85,8 +85,9 @@ class PathRule(Settings):
     keep_last: int = Field(default=0, ge=0)
     """So many of the newest that match stay in each directory, however old they are."""
     what: Literal["files", "directories"] = "files"
-    """`directories`: not files, but whole directories right below the path go, such as old releases. One that a link
-    beside it or above it points to, or that a program uses, stays."""
+    """`directories`: not files, but whole directories right below the path go, such as old releases, with all in them.
+    One stays that a link beside it or above it points to, that a program uses, or in which anything is younger,
+    somebody else's or to be skipped."""
     if_open: Literal["leave", "truncate"] = "leave"
     """What becomes of a file that a program has open: deleting it would free nothing. `truncate` empties it."""
     empty_directories: bool = False

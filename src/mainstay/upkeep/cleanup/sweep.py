@@ -165,7 +165,7 @@ class Sweep:
         times = [seen.st_mtime]
         if self._rule.by != "modified":
             times.append(seen.st_ctime)
-        if self._rule.by == "used":
+        if self._rule.by == "used" and not stat.S_ISDIR(seen.st_mode):  # our own look reads directories
             times.append(seen.st_atime)
         return self._orders.now - max(times) >= self._rule.older_than
 
@@ -220,6 +220,8 @@ class Sweep:
             raise Left(f"it is deeper than {DEEPEST} directories")
         if holder := self._orders.opened.holder(each.seen):
             raise Left(f"{holder} uses it" if depth == 1 else f"{holder} uses {shown(each.name)} in it")
+        if depth > 1:
+            self._may_go_along(place, each)
         if not each.is_directory:
             return
         inside = self._root.enter(place, each.name, each.seen)
@@ -228,6 +230,15 @@ class Sweep:
                 self._inspect(inside, one, depth + 1)
         finally:
             os.close(inside.fd)
+
+    def _may_go_along(self, place: Pinned, each: Found) -> None:
+        """Raise `Left` when something in a directory must stay: its own time says nothing of what is further down."""
+        if self._rule.skips.cover(place.below(each.name)):
+            raise Left(f"{shown(each.name)} in it stays, as `skip` says")
+        if self._owners and each.seen.st_uid not in self._owners:
+            raise Left(f"{shown(each.name)} in it is somebody else's")
+        if not self._old(each.seen):
+            raise Left(f"{shown(each.name)} in it is not old enough")
 
     def _weigh(self, place: Pinned, each: Found) -> int:
         if not each.is_directory:
