@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from mainstay.backup.physical.jobs import ProveLog
@@ -13,6 +14,8 @@ from mainstay.backup.physical.prove import choose, compare
 from mainstay.backup.physical.server import mark
 from mainstay.backup.physical.target import LATEST, Kind, Target
 from mainstay.core.job import JobFailed
+from mainstay.ports.objects.directory import Directory
+from mainstay.ports.objects.seal import Encryption
 from mainstay.ports.postgres.dsn import Dsn
 from tests.backup.house import Run
 from tests.backup.physical.house import PhysicalHouse, physical_house
@@ -34,6 +37,17 @@ def test_differences_are_seen() -> None:
     assert compare(live, [(5, 100.0)], moment) == ["1 marker rows are missing, the first is 6"]
     assert compare(live, [*live], moment) == ["1 marker rows are from after the moment, the first is 7"]
     assert compare(live, [(5, 100.0), (6, 161.0)], moment) == ["1 marker rows are changed"]
+
+
+async def test_a_storage_that_cannot_be_read_from_here_proves_nothing_and_says_so(
+    tmp_path: Path, kept: PhysicalHouse
+) -> None:
+    sealed = Encryption(recipients=[str(pyrage.x25519.Identity.generate().to_public())])
+    kept.storage(Directory(path=tmp_path / "sealed", encrypt=sealed))
+    outcome = await ProveLog(database="shop").run(Run(kept.ports, "prove_log:shop"))
+    assert outcome.summary.startswith("shop: nothing was restored: ")
+    assert outcome.summary.endswith("is encrypted, and this machine has no identity")
+    assert (outcome.data["proven"], outcome.data["bases"]) == (False, [])
 
 
 def last_marker_is_old(house: PhysicalHouse) -> bool:

@@ -63,6 +63,9 @@ class ProveLog(Job, type="prove_log"):
         ports, name = run.get(BackupPorts), self.database
         with ports.clock.busy():
             found = await run.step("prove", lambda: _prove(run, ports, name))
+        if not found["bases"]:  # a storage that cannot be read from here
+            why = found["unproven"]["markers"]
+            return Outcome(f"{name}: nothing was restored: {why}", {"database": name, **found})
         words = ", ".join(f"{what} not looked at: {why}" for what, why in found["unproven"].items())
         told = (
             f"{name} as it was at {found['target']} restored in {format_duration(found['restore_seconds'])}"

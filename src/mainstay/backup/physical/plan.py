@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mainstay.backup.manifest import ManifestError
 from mainstay.backup.physical.archive import Archive, Contents, Kept
 from mainstay.backup.physical.layout import Fork, Segment, log_home
 from mainstay.backup.physical.record import Base, bases_of, lineage
@@ -123,17 +124,21 @@ async def route(storage: Storage, database: str, target: Target, timeline: int |
     own = [base for base in bases if base.system == system]
     line = timeline or newest_timeline(own, contents)
     forks = await archive.forks(contents, line)
-    fit = [base for base in own if _on(base, line, forks) and _before(base, target)]
+    known = {each.id: each for each in own}
+    along = [base for base in own if _on(base, line, forks)]
+    fit = [base for base in along if _before(base, target)]
     if not fit:
         first = min(own, key=lambda base: base.taken_at)
         raise NoWay(
             f"no base backup of {database} is old enough for {target}",
             hint=f"the first moment is {Target(Kind.TIME, at=first.taken_at)}",
         )
-    known = {each.id: each for each in own}
     missing = ""
     for base in reversed(fit):
-        later = [each.start for each in own if each.start > base.start and _after(each, target)]
+        if not _entire(base, known):
+            missing = missing or f"base backup {base.parent}"
+            continue
+        later = [each.start for each in along if each.start > base.start and _after(each, target)]
         segments, hole = follow(base, contents, line, forks, min(later, default=None))
         if segments and segments[-1].number >= base.last.number:
             if hole is not None and target.kind is Kind.LATEST:
@@ -141,7 +146,7 @@ async def route(storage: Storage, database: str, target: Target, timeline: int |
                 raise NoWay(f"the log has a hole at {hole}", hint=hint)
             return Route(target, lineage(base, known), line, segments, archive, contents, hole)
         missing = missing or hole or base.last.name
-    raise NoWay(f"the log of the base backups is not in {storage.target()}: {missing} is missing")
+    raise NoWay(f"what the base backups need is not in {storage.target()}: {missing} is missing")
 
 
 def newest_timeline(bases: Iterable[Base], contents: Contents) -> int:
@@ -157,6 +162,15 @@ def _on(base: Base, timeline: int, forks: list[Fork]) -> bool:
     if base.timeline == timeline:
         return True
     return any(fork.timeline == base.timeline and base.stop <= fork.at for fork in forks)
+
+
+def _entire(base: Base, known: dict[str, Base]) -> bool:
+    """Whether everything is there that an incremental base backup stands on."""
+    try:
+        lineage(base, known)
+    except ManifestError:
+        return False
+    return True
 
 
 def _before(base: Base, target: Target) -> bool:

@@ -1,6 +1,7 @@
 """Replaying the log up to a moment, in a data directory that holds a base backup."""
 
 import asyncio
+import hashlib
 import re
 import shlex
 import shutil
@@ -27,7 +28,8 @@ async def fetch_log(told_to: Narrator, route: Route, cluster: Cluster) -> None:
     folder = cluster.data / WORK / "wal"
     for kept in route.contents.histories.values():
         _lay(cluster, folder / f"{int(kept.name, 16):08X}.history", await route.archive.read(kept))
-    waiting = [each for each in route.segments if not (folder / each.name).is_file()]
+    there = await asyncio.to_thread(lambda: {each for each in route.segments if _whole(route, folder, each)})
+    waiting = [each for each in route.segments if each not in there]
     done = len(route.segments) - len(waiting)
     gate = asyncio.Semaphore(ABREAST)
 
@@ -49,6 +51,18 @@ async def fetch_log(told_to: Narrator, route: Route, cluster: Cluster) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     point("restore.fetched")
+
+
+def _whole(route: Route, folder: Path, segment: Segment) -> bool:
+    """Whether a segment was laid there whole.
+
+    One put together from pieces, by a restore that was cut off, ends where the log ended then: replay would end there.
+    """
+    file, whole = folder / segment.name, route.contents.whole.get(segment.name, [])
+    if len(whole) != 1 or not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == whole[0].sha256
 
 
 def _lay(cluster: Cluster, file: Path, data: bytes) -> None:
@@ -109,7 +123,7 @@ def _settings(route: Route, cluster: Cluster) -> dict[str, str]:
     wal = shlex.quote(str(cluster.data / WORK / "wal")).replace("%", "%%")
     found = {
         "restore_command": f'cp {wal}/"%f" "%p"',
-        "recovery_target_timeline": str(route.timeline) if route.timeline > 1 else "latest",
+        "recovery_target_timeline": str(route.timeline),
         **route.target.settings(),
     }
     if route.target.kind is not Kind.LATEST:

@@ -47,7 +47,7 @@ class Progress:
     def open(cls, data: Path, route: Route) -> "Progress":
         """Begin in an empty directory, or go on in one where this very restore was begun. Raises `MainstayError`."""
         file = data / WORK / "state.json"
-        fresh = cls(file, route.base.id, str(route.target.settings()))
+        fresh = cls(file, route.base.id, f"{route.target.settings()} on {route.timeline}")
         if file.is_file():
             kept: dict[str, Any] = json.loads(file.read_text())
             if (kept.pop("base"), kept.pop("target")) != (fresh.base, fresh.target):
