@@ -12,7 +12,7 @@ from mainstay.app import certs
 from mainstay.app.compose import App, jobs_of, open_app
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say, report
-from mainstay.app.wal import keep_logs
+from mainstay.app.wal import keep_logs, known_logs
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
@@ -146,7 +146,7 @@ async def _watch(app: App) -> None:
         set(config.notify),
         set(config.webhooks),
         gateway=_carries(config),
-        logs={name for name, database in config.databases.items() if database.wal is not None},
+        logs=known_logs(config),
     )
 
     async def ask() -> None:

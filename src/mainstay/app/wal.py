@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mainstay.backup.physical.alarms import GAP, STREAM, Alarm, Alarms, key_of
 from mainstay.backup.physical.jobs import BaseBackup, ProveLog
+from mainstay.backup.physical.release import release
 from mainstay.backup.physical.settings import WalSettings
 from mainstay.backup.physical.stream import Stream
 from mainstay.backup.ports import BackupPorts
+from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
 from mainstay.core.incident import Severity
 from mainstay.core.job import Job
@@ -54,12 +57,33 @@ async def keep_logs(app: "App") -> None:
         for name, database in app.config.databases.items():
             if database.wal is not None:
                 tasks.create_task(_keep(app, name))
+            elif name in known_logs(app.config):
+                tasks.create_task(_release(app, name))
+
+
+def known_logs(config: Config) -> set[str]:
+    """Give the databases whose log is kept, or was kept here once, so that their servers may still keep it for us."""
+    return {
+        name
+        for name, database in config.databases.items()
+        if database.wal is not None or _folder(config, name).is_dir()
+    }
+
+
+def _folder(config: Config, name: str) -> Path:
+    return config.state_dir / "wal" / name
+
+
+async def _release(app: "App", name: str) -> None:
+    alarms = Alarms(app.store, app.clock, app.desk, name)
+    async with Lease(app.store, app.clock, app.node, f"wal:{name}") as lease:
+        await lease.keep(lambda: release(app.port(BackupPorts), alarms))
 
 
 async def _keep(app: "App", name: str) -> None:
     alarms = Alarms(app.store, app.clock, app.desk, name)
     try:
-        stream = Stream(app.port(BackupPorts), alarms, name, app.config.state_dir / "wal" / name)
+        stream = Stream(app.port(BackupPorts), alarms, name, _folder(app.config, name))
     except MainstayError as fault:
         await alarms.say(_unusable(name, fault))
         return

@@ -10,12 +10,19 @@ import pytest
 
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.physical.archive import Archive
+from mainstay.backup.physical.cluster import Cluster, Owner
 from mainstay.backup.physical.layout import Segment
+from mainstay.backup.physical.plan import Route
 from mainstay.backup.physical.record import bases_of, save
+from mainstay.backup.physical.recover import fetch_log
 from mainstay.backup.physical.shipper import Shipper
+from mainstay.backup.physical.target import LATEST
+from mainstay.backup.physical.unpack import WORK
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.objects.seal import Encryption
+from mainstay.ports.postgres.tools import Toolset
+from mainstay.ports.scratch import Scratch
 from tests.backup.physical.test_retain import base
 
 SIZE = 1 << 20
@@ -57,6 +64,55 @@ async def test_only_what_is_new_of_a_segment_is_shipped(tmp_path: Path) -> None:
     await shipper.ship()
     contents = await archive.contents()
     assert (list(contents.whole), contents.parts, shipper.floor) == ([FIRST.name], {}, FIRST.end)
+
+
+async def test_what_a_server_writes_anew_under_old_names_is_shipped_anew(tmp_path: Path) -> None:
+    """A server that was set back to a snapshot of its disk writes other log under the names that were shipped."""
+    archive = Archive(Directory(path=tmp_path / "vault"), "_physical/shop/7")
+    spool, then = tmp_path / "spool", Segment(1, 8, SIZE)
+    spool.mkdir()
+    shipper = Shipper(archive, spool)
+    (spool / FIRST.name).write_bytes(b"a" * SIZE)
+    (spool / f"{then.name}.partial").write_bytes(b"a" * 100 + bytes(SIZE - 100))
+    await shipper.ship()
+    await shipper.begin_anew()
+    assert (list(spool.iterdir()), shipper.floor, shipper.tip) == ([], None, None)
+    (spool / FIRST.name).write_bytes(b"b" * SIZE)
+    (spool / f"{then.name}.partial").write_bytes(b"b" * 50 + bytes(SIZE - 50))
+    await shipper.ship()
+    contents = await archive.contents()
+    assert len(contents.whole[FIRST.name]) == 2
+    assert [part.end for part in contents.parts[then.name]] == [50, 100]
+    for segment, said in ((FIRST, "2 different segments"), (then, "pieces of segment .* differ")):
+        with pytest.raises(Damaged, match=said):  # nobody guesses
+            await archive.segment(contents, segment)
+
+
+async def test_a_restore_that_goes_on_takes_what_became_whole_meanwhile(tmp_path: Path) -> None:
+    """Else a restore of the latest moment that was cut off would end, in silence, where the log ended at first."""
+    archive = Archive(Directory(path=tmp_path / "vault"), "_physical/shop/7")
+    log = tmp_path / "data" / WORK / "wal"
+    log.mkdir(parents=True)
+    whole = os.urandom(SIZE)
+    await archive.put_part(FIRST.name, 0, whole[:100])
+    with Scratch(tmp_path / "scratch").workspace() as space:
+        tools = Toolset(Path(), "17", "none")
+        cluster = Cluster(tmp_path / "data", tools, "postgres", Owner(None, lasting=False), space)
+        for expected in (whole[:100] + bytes(SIZE - 100), whole):
+            contents = await archive.contents()
+            route = Route(LATEST, [], 1, [FIRST], archive, contents)
+            await fetch_log(Silent(), route, cluster)
+            assert (log / FIRST.name).read_bytes() == expected
+            await archive.put_whole(FIRST.name, whole)
+        cluster.close()
+
+
+class Silent:
+    """Hears, and says nothing."""
+
+    def log(self, line: str) -> None: ...
+
+    def progress(self, label: str, done: float, total: float | None = None, unit: str = "") -> None: ...
 
 
 async def test_an_encrypted_storage_shows_what_it_has_and_not_what_is_in_it(tmp_path: Path) -> None:

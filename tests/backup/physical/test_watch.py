@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -12,12 +13,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from mainstay.backup.physical import release as releases
 from mainstay.backup.physical import stream as streams
 from mainstay.backup.physical import watchdog
+from mainstay.backup.physical.alarms import Alarms
 from mainstay.backup.physical.plan import moments
-from mainstay.backup.physical.server import name_of
+from mainstay.backup.physical.release import release
+from mainstay.backup.physical.server import Server, name_of
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous
 from mainstay.ports.objects.directory import Directory
+from mainstay.ports.postgres.dsn import Dsn
 from tests.backup.physical.house import PhysicalHouse, physical_house
 from tests.backup.physical.test_faults import receiver, write_log
 from tests.helpers import ROOT, aeventually
@@ -115,6 +120,43 @@ async def test_somebody_else_s_synchronous_standby_is_left_alone(kept: PhysicalH
     finally:
         kept.server.execute("ALTER SYSTEM RESET synchronous_standby_names")
         kept.server.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_wait_that_a_killed_agent_left_is_lifted_when_nobody_asks_for_it(
+    kept: PhysicalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was synchronous and was killed; now it is asynchronous, and commits would wait for the end of a segment."""
+    monkeypatch.setattr(streams, "LOOK_EVERY", 0.1)
+    server = Server(Dsn.parse(kept.server.dsn()), OURS)
+    await server.wait_for_us(True)
+    await server.close()
+    await aeventually(kept.waits, 20)
+    async with kept.streaming():
+        await aeventually(lambda: not kept.waits(), 20)
+
+
+async def test_a_server_whose_log_is_not_kept_any_more_is_let_go(
+    kept: PhysicalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "AGAIN", 0.1)
+    alarms = Alarms(kept.ports.store, kept.ports.clock, kept.board, "shop")
+    server = Server(Dsn.parse(kept.server.dsn()), OURS)
+    await server.make_slot()
+    await server.wait_for_us(True)
+    await aeventually(kept.waits, 20)
+    # Somebody uses the slot at first.
+    argv = [str(kept.server.bin / "pg_receivewal"), "-D", str(kept.base), "-S", OURS, "-d", kept.server.dsn()]
+    receiving = await asyncio.create_subprocess_exec(*argv)
+    in_use = "SELECT active FROM pg_replication_slots"
+    await aeventually(lambda: kept.server.execute(in_use) == [(True,)], 20)
+    letting_go = asyncio.create_task(release(kept.ports, alarms))
+    await aeventually(lambda: kept.board.loud("wal_slot"), 20)
+    receiving.terminate()
+    await receiving.wait()
+    await letting_go
+    assert (slots(kept.server), kept.waits(), kept.board.live) == ([], False, {})
+    await release(kept.ports, alarms)  # once more, as at every start
+    await server.close()
 
 
 def slots(server: PostgresServer) -> list[str]:

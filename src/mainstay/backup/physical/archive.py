@@ -131,8 +131,14 @@ class Archive:
         for part in sorted(parts, key=lambda part: (part.start, -part.end)):
             if part.start > end:
                 break
+            data, both = await self.read(part), min(end, part.end)
+            if made[part.start : both] != data[: both - part.start]:
+                raise Damaged(
+                    f"pieces of segment {part.name} in {self.storage.target()} differ: "
+                    "two servers wrote under one name"
+                )
             if part.end > end:
-                made[part.start : part.end] = await self.read(part)
+                made[part.start : part.end] = data
                 end = part.end
         return bytes(made) if end else None
 

@@ -81,6 +81,14 @@ class Shipper:
             await self._clean(spool)
             return news
 
+    async def begin_anew(self) -> None:
+        """Forget what was shipped and delete the spool: a server that was set back writes the same names once more."""
+        async with self._turn:
+            await asyncio.to_thread(Spool(self.folder).clear)
+            self.floor = self.tip = None
+            self._kept.clear()
+            self._offsets.clear()
+
     async def _history(self, name: str) -> None:
         found = HISTORY.fullmatch(name)
         if found is not None and name not in self._kept:

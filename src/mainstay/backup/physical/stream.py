@@ -10,6 +10,7 @@ from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.layout import log_home
 from mainstay.backup.physical.receiver import BROKEN, Receiver
 from mainstay.backup.physical.record import bases_of
+from mainstay.backup.physical.release import let_commits_go
 from mainstay.backup.physical.server import Server, mark, name_of
 from mainstay.backup.physical.shipper import Shipper, Spool, plant, systems
 from mainstay.backup.physical.source import Source, address, source, wal_of
@@ -153,8 +154,7 @@ class Stream:
         shipper = self.shipper(system)
         if self.state.broken:
             await shipper.ship()
-            await asyncio.to_thread(Spool(shipper.folder).clear)
-            shipper.floor = None
+            await shipper.begin_anew()
             self.state.broken = False
         elif system not in self._seeded:
             await self._resume(shipper, found.facts.segment)
@@ -270,6 +270,8 @@ class Stream:
                 late = self.pace.late(sight, self._clock.monotonic())
                 if self.settings.mode == "synchronous":
                     await self._keep_synchronous(sight, late)
+                elif waits_for(sight.names, self.name):
+                    await let_commits_go(self._server, self._alarms)
                 await self._keep_slot(sight)
             except (MainstayError, OSError) as fault:
                 if sight is None:
