@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.edge.http.meter import CELLS, FRESH, SIZE, Family, Meter, read
+from mainstay.edge.http.meter import CELLS, FRESH, NAMES_AT, SIZE, Family, Meter, read
 
 SEEN = Family("seen", "Seen.", ("what",))
 NOW = Family("now", "Now.", kind="gauge")
@@ -67,6 +67,35 @@ def test_a_process_that_is_killed_leaves_its_counters_and_the_next_goes_on_with_
     assert meter.cell(NOW).value == 0
     assert read(tmp_path, 1020.0)["seen_total", ("a",)] == 8
     assert len(list(tmp_path.iterdir())) == 1
+    meter.close()
+
+
+CUT = """
+import sys
+from pathlib import Path
+from tests.edge.http.test_meter import SEEN
+from mainstay.edge.http.meter import Meter
+meter = Meter(Path(sys.argv[1]))
+for name in sys.argv[2:]:
+    meter.cell(SEEN, name).add(7)
+"""
+
+
+@pytest.mark.parametrize("kept", [0, 4096])
+def test_names_that_were_lost_with_the_power_keep_nobody_from_counting(tmp_path: Path, kept: int) -> None:
+    """The kernel writes the pages of a mapped file in any order: the head may speak of names that never came."""
+    given = [f"{number:0100}" for number in range(100)]
+    subprocess.run([sys.executable, "-c", CUT, str(tmp_path), *given], check=True)
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    content[NAMES_AT + kept :] = bytes(SIZE - NAMES_AT - kept)
+    file.write_bytes(content)
+    whole = read(tmp_path, 1000.0)
+    assert whole == {("seen_total", (name,)): 7 for name in given[: len(whole)]}
+    assert (len(whole) > 0) == (kept > 0)
+    meter = Meter(tmp_path)
+    meter.cell(SEEN, given[-1]).add()
+    assert read(tmp_path, 1000.0) == {**whole, ("seen_total", (given[-1],)): 1}
     meter.close()
 
 

@@ -98,6 +98,8 @@ class Meter:
         self._taken = 1  # the first cell takes what there is no room for
         for sample in _names(self._map):
             self._remember(sample)
+        # Where names were lost with the power, their numbers are nobody's.
+        self._values[self._taken :] = memoryview(bytes(8 * (CELLS - self._taken))).cast("d")
 
     def cell(self, family: Family, *labels: str) -> Cell:
         """Give the number with these labels: a counter goes on where it was, a gauge begins at 0."""
@@ -170,12 +172,16 @@ def read(directory: Path, now: float) -> dict[Sample, float]:
 
 
 def _names(content: "bytes | mmap.mmap") -> Iterator[Sample]:
+    """Give the names, in the order of their numbers; after a power cut up to the first that is not whole."""
     magic, end = struct.unpack_from("8sQ", content, 0)
     if magic != MAGIC or end > SIZE - NAMES_AT:
         return
     for line in content[NAMES_AT : NAMES_AT + end].splitlines():
-        name, *labels = json.loads(line)
-        yield name, tuple(labels)
+        try:
+            name, *labels = json.loads(line)
+            yield str(name), tuple([str(label) for label in labels])
+        except (ValueError, TypeError):
+            return
 
 
 def _line(sample: Sample) -> bytes:
