@@ -223,6 +223,14 @@ def keep_only(tx: Tx, source: str) -> int:
     return kept
 
 
+def keep_no_more(tx: Tx, source: str, since: float, now: float) -> int:
+    """Somebody takes this source's events again: what was kept of those received since then is due. Gives how many."""
+    brought = tx.run("inbox.keep_no_more", source=source, since=since, now=now)
+    if brought:
+        tx.signal(TOPIC)
+    return brought
+
+
 def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
     """Give events (id, source, key, state) in a state that were received before a moment, the oldest first."""
     found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)

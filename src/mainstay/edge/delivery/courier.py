@@ -57,6 +57,7 @@ class Courier:
         self._settings = settings
         self._conditions = conditions
         self._patience = patience
+        self._began = tools.clock.now()
         self._news = asyncio.Event()
         self._keeper = Keeper(store, tools.clock)
         self._lanes: list[Lane] = []
@@ -176,10 +177,22 @@ class Courier:
     async def _prune(self) -> None:
         while True:
             try:
+                await self._store.write(self._agree)
                 await self._forget_old()
             except JournalError as fault:
                 log.warning("old webhooks are forgotten later: %s", fault)
             await self._clock.sleep(PRUNE_EVERY)
+
+    def _agree(self, tx: Tx) -> None:
+        """Set right what was put down by an edge that followed the configuration later than we did.
+
+        Without this, what came meanwhile for a new target would be brought to nobody, and be forgotten in the end.
+        """
+        for name, settings in self._settings.items():
+            if settings.deliver_to is None:
+                inbox_delivery.keep_only(tx, name)
+            elif brought := inbox_delivery.keep_no_more(tx, name, self._began, self._clock.now()):
+                log.warning("%d events of webhooks.%s were kept by an old configuration", brought, name)
 
     async def _forget_old(self) -> None:
         for name, settings in self._settings.items():

@@ -107,6 +107,10 @@ UPDATE inbox SET state = 'queued', attempts = 0, next_at = :now, died_at = NULL
 -- Nobody is to be brought what waits.
 UPDATE inbox SET state = 'kept', error = NULL WHERE source = :source AND state IN ('queued', 'held');
 
+-- name: keep_no_more
+-- What came after there was a target for it is to be brought.
+UPDATE inbox SET state = 'queued', next_at = :now WHERE source = :source AND state = 'kept' AND received_at >= :since;
+
 -- name: source_of
 -- Which source an event is of.
 SELECT source FROM inbox WHERE id = :id;
