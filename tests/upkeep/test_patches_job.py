@@ -139,6 +139,17 @@ async def test_packages_that_are_left_to_people_are_told_of(house: House, world:
 
 
 @needs_root
+async def test_what_is_left_to_people_comes_along_with_nothing(house: House, world: World) -> None:
+    world.install(world.deb("extra", "1.0"))
+    world.offer("stable-security", world.deb("extra", "1.1", Depends="web (= 1.1)"))
+    world.apt("apt-mark", "unhold", "kept")
+    done = await house.run(patches(apply="security", leave=["web"]), ports=ports(house, world))
+    assert done.outcome["applied"] == ["kept 1.1"]
+    assert (world.version("web"), world.version("extra")) == ("1.0", "1.0")
+    assert found(done, "package") == {"web": "warning", "extra": "warning"}
+
+
+@needs_root
 async def test_old_lists_make_it_unknown_and_never_clean(house: House, world: World) -> None:
     world.apt("apt-get", "update")
     world.apt("apt-mark", "unhold", "kept")

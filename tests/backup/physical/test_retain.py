@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mainstay.backup.manifest import Piece
 from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.layout import Segment
@@ -12,7 +14,7 @@ from mainstay.backup.physical.record import Base, bases_of, lineage, save
 from mainstay.backup.physical.retain import DAY, plan, prune, unneeded
 from mainstay.core.run import Run, RunState
 from mainstay.ports.clock import FakeClock
-from mainstay.ports.objects.base import chunked
+from mainstay.ports.objects.base import Denied, chunked
 from mainstay.ports.objects.directory import Directory
 from mainstay.store import nodes, runs
 from mainstay.store.base import Tx
@@ -144,3 +146,26 @@ async def test_what_may_go_is_deleted_and_nothing_else(tmp_path: Path) -> None:
     assert [each.id for each in (await bases_of(storage, "shop"))[0]] == ["base-20", "base-13", "base-1"]
     assert base(30).first.name not in (await archive.contents()).whole
     assert not (tmp_path / "vault/_physical/shop/base/base-30").exists()
+
+
+async def test_what_may_not_be_deleted_stays_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that may not delete is on purpose: the base backup that was just taken did not fail because of it."""
+
+    async def denied(self: Directory, name: str) -> None:
+        raise Denied("not for you")
+
+    storage = Directory(path=tmp_path / "vault")
+    for days in (30, 20, 1):
+        await save(storage, base(days))
+    store = await open_store(f"sqlite:///{tmp_path}/journal.db", FakeClock(NOW))
+    await store.write(lambda tx: proven_by_a_run(tx, {"proven": True, "bases": ["base-1"]}))
+    monkeypatch.setattr(Directory, "remove", denied)
+    gone = await prune(store, storage, "shop", NOW, KEEP, "now")
+    await store.close()
+    assert (gone.bases, gone.refused) == (
+        0,
+        "what may go stays, as the storage does not let us delete: not for you",
+    )
+    assert len((await bases_of(storage, "shop"))[0]) == 3

@@ -10,7 +10,7 @@ from mainstay.backup.physical.record import NAME, Base, bases_of, lineage
 from mainstay.core.crash import point
 from mainstay.core.run import RunState
 from mainstay.core.units import format_duration
-from mainstay.ports.objects.base import Storage
+from mainstay.ports.objects.base import Denied, Storage
 from mainstay.store import runs
 from mainstay.store.base import Store, Tx
 
@@ -116,7 +116,16 @@ async def proven_bases(store: Store, database: str) -> set[str]:
 
 
 async def prune(store: Store, storage: Storage, database: str, now: float, keep: float, current: str) -> Gone:
-    """Delete what may go. `current` is the run that asks. Raises `StorageError`."""
+    """Delete what may go. `current` is the run that asks. Raises `StorageError`; that we may not delete is no fault."""
+    try:
+        return await _prune(store, storage, database, now, keep, current)
+    except Denied as fault:
+        return Gone(refused=f"what may go stays, as the storage does not let us delete: {fault.what}")
+
+
+async def _prune(
+    store: Store, storage: Storage, database: str, now: float, keep: float, current: str
+) -> Gone:
     bases, _ = await bases_of(storage, database)
     made = plan(bases, await proven_bases(store, database), now, keep)
     if made.refused is not None:

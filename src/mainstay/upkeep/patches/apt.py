@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ KEEP = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-
 _INST = re.compile(
     r"^Inst (?P<name>\S+) \[(?P<old>[^\]]+)\] \((?P<new>\S+) (?P<from>.*) \[(?P<arch>[^\]]+)\]\)"
 )
+
+_ALONG = re.compile(r"^Inst (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +136,20 @@ async def has_security_archive() -> bool:
     return re.search(r"^ *release .*(-security|Security)", said.out, re.MULTILINE) is not None
 
 
-async def possible(updates: Sequence[Update]) -> list[Update]:
-    """Give those that can be installed without removing anything: all at once, else one by one."""
-    if not updates or await _can(updates):
+async def possible(updates: Sequence[Update], leave: Sequence[str] = ()) -> list[Update]:
+    """Give those that can be installed without removing anything: all at once, else one by one.
+
+    None is that would bring a package along which is left alone (`leave`, shell patterns).
+    """
+    if not updates or await _can(updates, leave):
         return list(updates)
-    return [each for each in updates if await _can([each])]
+    return [each for each in updates if await _can([each], leave)]
 
 
-async def _can(updates: Iterable[Update]) -> bool:
+async def _can(updates: Iterable[Update], leave: Sequence[str]) -> bool:
     said = await ask("apt-get", "-s", *_install(updates), within=QUICK, env=QUIET)
-    return said.code == 0
+    along = [name.partition(":")[0] for name in _ALONG.findall(said.out)]
+    return said.code == 0 and not any(fnmatchcase(name, pattern) for name in along for pattern in leave)
 
 
 async def apply(updates: Sequence[Update]) -> None:

@@ -174,7 +174,7 @@ class Patches:
             missing = [
                 each for each in await apt.pending() if each.security and self.obstacle(each, now) is None
             ]
-            chosen = await apt.possible(missing)
+            chosen = await apt.possible(missing, self.job.leave)
             for each in missing:
                 self.log(f"{'install' if each in chosen else 'cannot install'} {each.name} {each.candidate}")
             await apt.apply(chosen)
