@@ -160,6 +160,15 @@ async def test_an_unknown_backup_is_told(house: House, target: str) -> None:
         await plan_restore(house.ports, "nonsense", Dsn.parse(target))
 
 
+async def test_a_backup_that_somebody_replaced_is_not_restored(house: House, target: str) -> None:
+    """Its own hashes fit, and pg_restore would run whatever is in it as the owner of the server."""
+    backup = await house.take()
+    forged = house.manifest(backup).model_copy(update={"tables": {}})
+    house.file(backup, "manifest.json").write_text(forged.seal())
+    with pytest.raises(MainstayError, match="somebody replaced it"):
+        await plan_restore(house.ports, backup.id, Dsn.parse(target))
+
+
 def test_only_statements_about_new_roles_are_run() -> None:
     lines = [
         "SET default_transaction_read_only = off;",

@@ -91,6 +91,18 @@ async def found(storage: Storage, place: str) -> tuple[Manifest, Kept] | None:
     return manifest, label.objects if label is not None and label.id == manifest.id else {}
 
 
+async def own_manifest(storage: Storage, backup: Backup) -> Manifest:
+    """Read the manifest of a backup that the journal knows. Raises `StorageError`, `NoKey`, `ManifestError`.
+
+    All hashes are in it, so that one which is not the journal's would vouch for anything.
+    """
+    manifest = await load(storage, backup.path)
+    # Not letter by letter: one of an older version lacks what was added since.
+    if manifest != Manifest.unseal(backup.manifest):
+        raise ManifestError("the manifest is not the one that was written: somebody replaced it")
+    return manifest
+
+
 def weight_of(backup: Backup, path: str) -> Weight | None:
     """Give what an object of a backup weighed when it was stored; None where the manifest says it."""
     kept = backup.kept.get(path.rpartition("/")[2])

@@ -8,8 +8,8 @@ from typing import Any
 
 from mainstay.backup.compare import AS_STORED, Difference, Judgement
 from mainstay.backup.fetch import Damaged, unlike
-from mainstay.backup.label import weight_of
-from mainstay.backup.manifest import MANIFEST, Manifest, ManifestError, load
+from mainstay.backup.label import own_manifest, weight_of
+from mainstay.backup.manifest import MANIFEST, Manifest, ManifestError
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.trial import Kit, Trial
 from mainstay.core.crash import point
@@ -46,8 +46,7 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     storage = ports.storage(backup.storage)
     run.log(f"proving {backup.id} of {backup.database}: {backup.rows:,} rows in {backup.tables} tables")
     try:
-        manifest = await load(storage, backup.path)
-        _same_manifest(backup, manifest)
+        manifest = await own_manifest(storage, backup)
         proven = await _prove(run, ports, storage, backup, manifest)
     except (Damaged, ManifestError) as fault:
         proven = Proven(_failed("object", str(fault)), "", {})
@@ -97,12 +96,6 @@ def _detail(proven: Proven) -> dict[str, object]:
         "server": proven.server,
         "seconds": proven.seconds,
     }
-
-
-def _same_manifest(backup: Backup, manifest: Manifest) -> None:
-    # Not letter by letter: one of an older version lacks what was added since.
-    if manifest != Manifest.unseal(backup.manifest):
-        raise ManifestError("the manifest is not the one that was written: somebody replaced it")
 
 
 async def _prove(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mainstay.backup.compare import Judgement, compare
 from mainstay.backup.fetch import fetched
-from mainstay.backup.label import weight_of
+from mainstay.backup.label import own_manifest, weight_of
 from mainstay.backup.load import create_database, load_archive, load_roles
 from mainstay.backup.look import Narrator, look
-from mainstay.backup.manifest import Manifest, load
+from mainstay.backup.manifest import Manifest
 from mainstay.backup.options import apply_settings
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session, told
@@ -101,7 +101,7 @@ async def plan_restore(ports: BackupPorts, id: str, target: Dsn, *, replace: boo
     backup = await ports.store.read(lambda tx: backups.get(tx, id))
     if backup is None or backup.deleted_at is not None:
         raise MainstayError(f"there is no backup {id}", hint="mainstay backup list")
-    manifest = await load(ports.storage(backup.storage), backup.path)
+    manifest = await own_manifest(ports.storage(backup.storage), backup)
     name = target.params.get("dbname") or manifest.name
     async with session(target.with_(dbname="postgres")) as connection:
         major, version, may_create = await one(connection, ABOUT)
