@@ -73,7 +73,7 @@ async def test_what_nobody_takes_is_counted_apart_and_is_not_due(store: Store) -
     stands = {one.state: (one.events, one.waits) for one in await store.read(inbox_delivery.stats)}
     assert stands == {KEPT: (2, False), QUEUED: (1, True)}
     assert [one.id for one in await store.read(lambda tx: inbox_delivery.due(tx, "bank", 1e9, 10))] == ["b"]
-    assert await store.write(lambda tx: inbox_delivery.keep_only(tx, "bank")) == 1
+    assert await store.write(lambda tx: inbox_delivery.keep_only(tx, "bank", 1e9)) == 1
     assert await store.read(lambda tx: inbox_delivery.due(tx, "bank", 1e9, 10)) == []
     assert await store.read(lambda tx: inbox_delivery.source_of(tx, "a")) == "bank"
     assert await store.read(lambda tx: inbox_delivery.source_of(tx, "z")) is None

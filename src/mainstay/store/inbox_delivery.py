@@ -215,9 +215,12 @@ def hold(tx: Tx, id: str, error: str | None) -> bool:
     return bool(held)
 
 
-def keep_only(tx: Tx, source: str) -> int:
-    """Nobody takes this source's events any more: what waits is kept until a replay. Gives how many."""
-    kept = tx.run("inbox.keep_only", source=source)
+def keep_only(tx: Tx, source: str, now: float) -> int:
+    """Nobody takes this source's events any more: what waits is kept until a replay. Gives how many.
+
+    However old they are, they count as kept since `now`.
+    """
+    kept = tx.run("inbox.keep_only", source=source, now=now)
     if kept:
         tx.signal(TOPIC)
     return kept
@@ -232,8 +235,12 @@ def keep_no_more(tx: Tx, source: str, since: float, now: float) -> int:
 
 
 def old(tx: Tx, source: str, state: str, before: float, limit: int) -> list[Row]:
-    """Give events (id, source, key, state) in a state that were received before a moment, the oldest first."""
-    found = tx.all("inbox.old", source=source, state=state, before=first_id(before), limit=limit)
+    """Give events (id, source, key, state) in a state that were received before a moment, the oldest first.
+
+    What waited for a target that was taken away counts as received when it was.
+    """
+    first = first_id(before)
+    found = tx.all("inbox.old", source=source, state=state, before=first, moment=before, limit=limit)
     return [{"source": source, "state": state, **row} for row in found]
 
 

@@ -12,7 +12,6 @@ import pytest
 from mainstay.core.ids import first_id
 from mainstay.core.incident import IncidentState
 from mainstay.core.secret import Secret
-from mainstay.edge.delivery.courier import PRUNE_EVERY
 from mainstay.edge.delivery.settings import DeliverySettings
 from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox, inbox_delivery
@@ -94,22 +93,6 @@ async def test_a_source_without_a_target_keeps_its_events(
         found = await store.read(lambda tx: inbox_delivery.find(tx, source="later", state=KEPT))
         assert [line.id for line in found] == [young]
         assert await store.read(lambda tx: inbox_delivery.get(tx, old)) is None
-
-
-async def test_what_an_edge_puts_down_by_an_old_configuration_is_set_right(
-    store: Store, clock: FakeClock, recorder: Recorder
-) -> None:
-    """Edges follow a changed file a moment later than the courier does, or an hour on another machine."""
-    settings = {"new": to(recorder), "gone": DeliverySettings()}
-    await put(store, clock.now() - 1, b"before", source="new", state=KEPT)
-    async with delivering(store, clock, settings):
-        await passing(clock, 10)
-        await put(store, clock.now(), b"kept", source="new", state=KEPT)
-        (waits,) = await put(store, clock.now(), b"waits", source="gone")
-        await clock.advance(PRUNE_EVERY)
-        await passing(clock, 5)
-    assert bodies(recorder) == [b"kept"]
-    assert await states(store, [waits]) == ["kept"]
 
 
 async def test_what_waits_for_a_target_that_was_removed_is_kept_and_its_trouble_ends(

@@ -110,7 +110,7 @@ class Courier:
 
     def _nobody(self, tx: Tx, name: str) -> None:
         """Nobody takes this source's events, or nobody does any more: nothing waits, and no target is in trouble."""
-        if kept := inbox_delivery.keep_only(tx, name):
+        if kept := inbox_delivery.keep_only(tx, name, self._clock.now()):
             log.warning("webhooks.%s has no deliver_to: %d events that waited are kept", name, kept)
         if (stood := inbox_delivery.deliveries(tx).get(name)) is not None and stood.state != State.CLOSED:
             inbox_delivery.stand(tx, name, State.CLOSED, None, "")
@@ -190,7 +190,7 @@ class Courier:
         """
         for name, settings in self._settings.items():
             if settings.deliver_to is None:
-                inbox_delivery.keep_only(tx, name)
+                inbox_delivery.keep_only(tx, name, self._clock.now())
             elif brought := inbox_delivery.keep_no_more(tx, name, self._began, self._clock.now()):
                 log.warning("%d events of webhooks.%s were kept by an old configuration", brought, name)
 

@@ -105,7 +105,7 @@ UPDATE inbox SET state = 'queued', attempts = 0, next_at = :now, died_at = NULL
 
 -- name: keep_only
 -- Nobody is to be brought what waits.
-UPDATE inbox SET state = 'kept', error = NULL WHERE source = :source AND state IN ('queued', 'held');
+UPDATE inbox SET state = 'kept', error = NULL, next_at = :now WHERE source = :source AND state IN ('queued', 'held');
 
 -- name: keep_no_more
 -- What came after there was a target for it is to be brought.
@@ -218,8 +218,9 @@ SELECT source, 'kept', count(*), min(received_at), NULL
  ORDER BY 1, 2;
 
 -- name: old
--- What is done with and older than an id.
-SELECT id, key FROM inbox WHERE source = :source AND id < :before AND state = :state ORDER BY id LIMIT :limit;
+-- What is done with and older than an id; what is kept must have been so since before a moment, too.
+SELECT id, key FROM inbox WHERE source = :source AND id < :before AND state = :state
+   AND (state <> 'kept' OR next_at < :moment) ORDER BY id LIMIT :limit;
 
 -- name: unsee
 -- What an event was known by goes with it.
