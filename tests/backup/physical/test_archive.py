@@ -9,15 +9,16 @@ import pyrage
 import pytest
 
 from mainstay.backup.fetch import Damaged
-from mainstay.backup.physical.archive import Archive
+from mainstay.backup.physical.archive import Archive, Contents
 from mainstay.backup.physical.cluster import Cluster, Owner
 from mainstay.backup.physical.layout import Segment
 from mainstay.backup.physical.plan import Route
 from mainstay.backup.physical.record import bases_of, save
-from mainstay.backup.physical.recover import fetch_log
+from mainstay.backup.physical.recover import fetch_log, finish
 from mainstay.backup.physical.shipper import Shipper
 from mainstay.backup.physical.target import LATEST
-from mainstay.backup.physical.unpack import WORK
+from mainstay.backup.physical.unpack import STATE, WORK, Progress
+from mainstay.core.errors import MainstayError
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.objects.seal import Encryption
@@ -105,6 +106,42 @@ async def test_a_restore_that_goes_on_takes_what_became_whole_meanwhile(tmp_path
             assert (log / FIRST.name).read_bytes() == expected
             await archive.put_whole(FIRST.name, whole)
         cluster.close()
+
+
+async def test_a_restore_can_be_cut_off_at_its_very_beginning_and_its_very_end(tmp_path: Path) -> None:
+    archive = Archive(Directory(path=tmp_path / "vault"), "_physical/shop/7")
+    route = Route(LATEST, [base(1)], 1, [], archive, await archive.contents())
+    data = tmp_path / "data"
+    (data / WORK / "wal").mkdir(parents=True)  # killed before it wrote down anything
+    progress = Progress.open(data, route)
+    progress.verified = progress.recovered = True
+    progress.keep()
+    (data / "PG_VERSION").write_text("15")
+    (data / WORK / "a").touch()
+    with Scratch(tmp_path / "scratch").workspace() as space, pytest.MonkeyPatch.context() as patch:
+        cluster = Cluster(data, Toolset(Path(), "15", "none"), "postgres", Owner(None, lasting=False), space)
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finish(route, cluster)
+        patch.undo()
+        assert Progress.open(data, route).recovered
+        finish(route, cluster)
+        cluster.close()
+    assert not (data / WORK).exists()
+    with pytest.raises(MainstayError, match="is not empty"):
+        Progress.open(data, route)
+
+
+def killed(self: Path, missing_ok: bool = False) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_a_power_cut_left_of_the_note_is_no_traceback(tmp_path: Path) -> None:
+    archive = Archive(Directory(path=tmp_path / "vault"), "_physical/shop/7")
+    (tmp_path / "data" / WORK).mkdir(parents=True)
+    (tmp_path / "data" / WORK / STATE).touch()
+    with pytest.raises(MainstayError, match="nobody knows how far"):
+        Progress.open(tmp_path / "data", Route(LATEST, [base(1)], 1, [], archive, Contents()))
 
 
 class Silent:

@@ -13,7 +13,7 @@ from mainstay.backup.physical.cluster import Cluster
 from mainstay.backup.physical.layout import Segment
 from mainstay.backup.physical.plan import NoWay, Route
 from mainstay.backup.physical.target import Kind
-from mainstay.backup.physical.unpack import WORK, Progress
+from mainstay.backup.physical.unpack import STATE, WORK, Progress
 from mainstay.core.crash import point
 from mainstay.ports.postgres.dsn import PostgresError
 
@@ -153,7 +153,11 @@ def finish(route: Route, cluster: Cluster) -> None:
             file.write_text(text)
             file.chmod(0o600)
             cluster.owner.take(file)
-    shutil.rmtree(cluster.data / WORK)
+    # How far it came goes last: who is killed before that goes on from there.
+    work = cluster.data / WORK
+    for each in sorted(work.iterdir(), key=lambda each: each.name == STATE):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    work.rmdir()
 
 
 HBA = """# Written by mainstay: the original's lay elsewhere. Let in only who should be.

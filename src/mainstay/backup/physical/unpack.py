@@ -23,6 +23,8 @@ from mainstay.ports.objects.base import Storage
 
 WORK = "mainstay_restore"
 """Folder in the data directory in which a restore keeps what it needs until it is done."""
+STATE = "state.json"
+"""Says in it how far the restore has come."""
 ROOM = 1.1
 KILLED = 128
 """From this exit code on a program was ended by a signal."""
@@ -46,16 +48,16 @@ class Progress:
     @classmethod
     def open(cls, data: Path, route: Route) -> "Progress":
         """Begin in an empty directory, or go on in one where this very restore was begun. Raises `MainstayError`."""
-        file = data / WORK / "state.json"
+        file = data / WORK / STATE
         fresh = cls(file, route.base.id, f"{route.target.settings()} on {route.timeline}")
         if file.is_file():
-            kept: dict[str, Any] = json.loads(file.read_text())
+            kept = _noted(file)
             if (kept.pop("base"), kept.pop("target")) != (fresh.base, fresh.target):
                 raise MainstayError(
                     f"another restore was begun in {data}", hint="delete it, or name another directory"
                 )
             return cls(file, fresh.base, fresh.target, **kept)
-        if data.exists() and any(data.iterdir()):
+        if data.exists() and any(each.name != WORK for each in data.iterdir()):
             raise MainstayError(
                 f"{data} is not empty", hint="name a directory that is empty or not there yet"
             )
@@ -70,8 +72,22 @@ class Progress:
         """Write it down."""
         body = {key: value for key, value in vars(self).items() if key != "file"}
         new = self.file.with_suffix(".new")
-        new.write_text(json.dumps(body))
+        with new.open("w") as file:
+            file.write(json.dumps(body))
+            file.flush()
+            os.fsync(file.fileno())
         new.rename(self.file)
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads(file.read_text())
+    except ValueError:
+        raise MainstayError(
+            f"{file} is damaged, so nobody knows how far the restore came",
+            hint="delete the directory, or name another one",
+        ) from None
+    return kept
 
 
 async def materialise(told_to: Narrator, route: Route, cluster: Cluster, progress: Progress) -> None:
@@ -91,6 +107,9 @@ async def materialise(told_to: Narrator, route: Route, cluster: Cluster, progres
     await _verify(told_to, cluster, data, ignore=True)
     progress.verified = True
     progress.keep()
+    # Not before: who is killed while they go has to combine them once more.
+    for number in range(len(route.chain)) if len(route.chain) > 1 else ():
+        await asyncio.to_thread(shutil.rmtree, data / WORK / f"base-{number}", ignore_errors=True)
 
 
 def _prepare(route: Route, cluster: Cluster, progress: Progress) -> None:
@@ -195,8 +214,7 @@ async def _combine(told_to: Narrator, cluster: Cluster, count: int) -> None:
     if code:
         raise Damaged(f"the incremental backups cannot be combined: {said[-400:]}")
     await asyncio.to_thread(_move, made, cluster.data)
-    for gone in (*folders, str(made)):
-        shutil.rmtree(gone)
+    shutil.rmtree(made)
     told_to.log(f"combined {count} backups")
 
 
