@@ -70,6 +70,13 @@ def test_a_broken_rule_is_seen(tmp_path: Path, path: str, text: str, complaint: 
     assert "hint:" in found[0]
 
 
+def test_two_steps_of_the_schema_with_one_number_are_seen(tmp_path: Path) -> None:
+    repository(tmp_path, "src/mainstay/store/migrations/0001_a.sql", "SELECT 1;")
+    repository(tmp_path, "src/mainstay/store/migrations/0001_b.sql", "SELECT 1;")
+    (complaint,) = ratchets.doubled_migrations(tmp_path)
+    assert "0001_b.sql:1: 0001 is taken by 0001_a.sql" in complaint
+
+
 def test_what_is_allowed_is_not_complained_about(tmp_path: Path) -> None:
     docstring = '    """' + "word\n" * 70 + '    """\n'
     text = f"from urllib.parse import quote\nimport pydantic\n\n\ndef f():\n{docstring}    return 1\n"

@@ -199,6 +199,15 @@ def reused_fault_names(root: Path) -> Iterator[str]:
                         yield f"{where}: {node.name} is two kinds of fault. hint: give the second another name"
 
 
+def doubled_migrations(root: Path) -> Iterator[str]:
+    """Two steps of the journal's schema with one number: no journal could be opened."""
+    seen: dict[str, str] = {}
+    for path in sorted((root / "src/mainstay/store/migrations").glob("*.sql")):
+        number = path.name.partition("_")[0]
+        if seen.setdefault(number, path.name) != path.name:
+            yield f"{path.relative_to(root)}:1: {number} is taken by {seen[number]}. hint: give it the next number"
+
+
 def imported(node: ast.AST) -> list[str]:
     """The modules which a statement imports."""
     if isinstance(node, ast.Import):
@@ -218,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     sleeping_tests,
     adapters_elsewhere,
     reused_fault_names,
+    doubled_migrations,
 )
 
 
