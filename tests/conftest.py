@@ -32,6 +32,9 @@ from tests.servers.smtp import SmtpSink
 TOGETHER = {"docker_server": "docker", "chromium": "browser", "ceph": "ceph"}
 
 
+@pytest.hookimpl(
+    tryfirst=True
+)  # before xdist writes the groups into the tests' names, or each worker starts its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture, group in TOGETHER.items():

@@ -14,7 +14,6 @@ one statement for all of them, instead of one journey through the server's plann
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,16 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
 class Query:
     """One statement, ready for its database; `params` are the names that it needs."""
 
-    name: str
-    text: str
-    about: str
-    params: frozenset[str]
+    __slots__ = ("about", "name", "params", "text")
+
+    def __init__(self, name: str, text: str, about: str, params: frozenset[str]) -> None:
+        self.name = name
+        self.text = text
+        self.about = about
+        self.params = params
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give the parameters as both databases take them; raises `TypeError` naming those that are missing."""
