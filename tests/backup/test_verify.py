@@ -115,7 +115,8 @@ async def test_it_reads_no_faster_than_it_may(house: House) -> None:
     while not task.done():
         await house.clock.advance(0.25)
     assert (await task).data["verified"] == 1
-    assert house.clock.monotonic() - began == pytest.approx((size - manifest) / 1000, abs=0.5)
+    # The clock runs on while the disk is read: it may take longer, on a busy machine much longer.
+    assert house.clock.monotonic() - began >= (size - manifest) / 1000 - 0.5
 
 
 async def test_one_backup_is_verified_on_request(house: House) -> None:

@@ -328,7 +328,7 @@ def test_the_doctor_looks_at_the_edge_and_what_it_delivers(
     )
     assert "cannot be reached; 0 wait" in lines["target of bank"]["detail"]
     assert lines["target of shop"]["detail"] == "0 delivered, 0 wait"
-    assert "target of kept" not in lines
+    assert lines["target of kept"]["detail"].startswith("nobody (no deliver_to): 0 kept")
     assert "nothing fails; 3 lines to look at" in cli("doctor").out
 
 
