@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mainstay.certs.pem import Pair, pair
-from mainstay.certs.shelf import FILES, KEPT, Shelf
+from mainstay.certs.shelf import FILES, KEPT, Shelf, Unreadable
 from mainstay.core.errors import MainstayError
 from tests.servers.authority import Authority
 
@@ -25,6 +25,19 @@ def issued(place: Path) -> Pair:
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf")
+
+
+def test_what_cannot_be_looked_at_is_not_called_missing(shelf: Shelf, tmp_path: Path) -> None:
+    version = shelf.add(issued(tmp_path))
+    shelf.point(version)
+    file = shelf.directory / "versions" / version / "fullchain.pem"
+    file.unlink()
+    with pytest.raises(MainstayError) as missing:
+        shelf.read(version)
+    assert not isinstance(missing.value, Unreadable)
+    file.mkdir()
+    with pytest.raises(Unreadable, match="directory"):
+        shelf.read(version)
 
 
 def test_what_is_put_in_place_is_found_under_stable_names(shelf: Shelf, tmp_path: Path) -> None:

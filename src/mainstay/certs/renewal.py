@@ -11,6 +11,7 @@ from mainstay.certs.placeholder import placeholder
 from mainstay.certs.ports import CertPorts
 from mainstay.certs.reload import words
 from mainstay.certs.rule import Due, Window, due, pause
+from mainstay.certs.shelf import Unreadable
 from mainstay.core import crash
 from mainstay.core.errors import MainstayError
 from mainstay.core.job import JobFailed, Outcome, RunContext
@@ -150,6 +151,8 @@ class Renewal:
             return None, None
         try:
             return self.shelf.read(version), version
+        except Unreadable:
+            raise  # nothing is put in the place of a certificate that may be well
         except MainstayError as fault:
             self.run.log(f"what is in place cannot be used: {fault}")
             return None, None

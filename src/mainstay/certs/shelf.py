@@ -18,6 +18,10 @@ KEPT = 3
 """Versions that stay on disk: the one in place and those before it."""
 
 
+class Unreadable(MainstayError):
+    """What is in place cannot be looked at now; that says nothing about it."""
+
+
 class Shelf:
     """`directory/fullchain.pem` and so on are links through `current`, the one link that is exchanged.
 
@@ -42,8 +46,12 @@ class Shelf:
             return pair(
                 (place / "fullchain.pem").read_bytes(), (place / "privkey.pem").read_bytes(), str(place)
             )
-        except OSError as fault:
+        except (FileNotFoundError, NotADirectoryError) as fault:
             raise _refused(place, fault) from None
+        except OSError as error:  # a disk that fails, rights: what is there may be well
+            raise Unreadable(
+                f"{place}: {error.strerror or error}", hint="look at its owner and the disk"
+            ) from None
 
     def add(self, found: Pair) -> str:
         """Put a pair beside the others, on disk for good; gives its version. It is not in place yet."""

@@ -113,6 +113,11 @@ async def test_a_damaged_record_is_no_base_backup(tmp_path: Path) -> None:
     found, broken = await bases_of(storage, "shop")
     assert [each.id for each in found] == ["base-1"]
     assert broken == ["_physical/shop/base/base-2"]
+    store = await open_store(f"sqlite:///{tmp_path}/journal.db", FakeClock(NOW))
+    await store.write(lambda tx: proven_by_a_run(tx, {"proven": True, "bases": ["base-1"]}))
+    gone = await prune(store, storage, "shop", NOW, KEEP, "now")
+    await store.close()
+    assert gone.refused == "nothing is deleted: the record of _physical/shop/base/base-2 cannot be read"
 
 
 def proven_by_a_run(tx: Tx, outcome: dict[str, Any]) -> None:

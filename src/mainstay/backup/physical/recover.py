@@ -19,7 +19,13 @@ from mainstay.ports.postgres.dsn import PostgresError
 
 ABREAST = 4
 RESTORED = re.compile('restored log file "([0-9A-F]{24})"')
-OURS = re.compile(r"^\s*synchronous_standby_names\s*=.*mainstay_", re.IGNORECASE)
+TIES = re.compile(
+    r"^\s*(?:synchronous_standby_names\s*=.*mainstay_|(?:archive_(?:command|library|mode|cleanup_command)|primary_conninfo"
+    r"|primary_slot_name|restore_command|recovery_end_command|recovery_target\w*)\s*=)",
+    re.IGNORECASE,
+)
+"""What a copy must not have from its original: a receiver that its commits would wait for, and an archive, a server to
+follow or a command of recovery that are the original's. They would act the moment that people start the copy."""
 SIGNALS = ("recovery.signal", "standby.signal")
 
 
@@ -132,11 +138,11 @@ def _settings(route: Route, cluster: Cluster) -> dict[str, str]:
 
 
 def _unhook(data: Path) -> None:
-    """Take out what ties the copy to the original's receiver: its commits would wait for ever."""
+    """Take out what ties the copy to the original and was set by ALTER SYSTEM; the other file is written anew."""
     file = data / "postgresql.auto.conf"
     if file.is_file():
         lines = file.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if not OURS.match(line)]
+        kept = [line for line in lines if not TIES.match(line)]
         if kept != lines:
             file.write_text("".join(kept))
 

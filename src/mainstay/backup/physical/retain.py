@@ -126,7 +126,9 @@ async def prune(store: Store, storage: Storage, database: str, now: float, keep:
 async def _prune(
     store: Store, storage: Storage, database: str, now: float, keep: float, current: str
 ) -> Gone:
-    bases, _ = await bases_of(storage, database)
+    bases, broken = await bases_of(storage, database)
+    if broken:  # damaged, or of a newer version: what log they need is not known
+        return Gone(refused=f"nothing is deleted: the record of {broken[0]} cannot be read")
     made = plan(bases, await proven_bases(store, database), now, keep)
     if made.refused is not None:
         return Gone(refused=made.refused)

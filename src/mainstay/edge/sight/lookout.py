@@ -76,6 +76,8 @@ class Lookout:
                 await self.look()
             except JournalError as fault:
                 log.warning("what the gateway does is not written down: %s", fault)
+            except Exception:  # a row or an answer of another version must not end the agent
+                log.exception("the look at the gateway failed")
             await self._clock.sleep(EVERY)
 
     async def look(self) -> None:
