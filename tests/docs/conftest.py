@@ -84,6 +84,7 @@ def environment(directory: Path) -> dict[str, str]:
         UV_PYTHON=sys.executable,
         UV_TOOL_DIR=str(tools),
         UV_TOOL_BIN_DIR=str(tools / "bin"),
+        MAINSTAY_COMPILE="no",  # it would take a minute, and is tried elsewhere
     )
 
 

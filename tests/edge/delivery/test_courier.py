@@ -342,7 +342,7 @@ async def test_what_is_brought_again_while_it_is_being_forgotten_stays(
 async def test_old_events_are_forgotten_and_what_waits_never(
     store: Store, clock: FakeClock, recorder: Recorder
 ) -> None:
-    recorder.answer(410, times=1)
+    recorder.answer(410, times=1, path="/hook")
     recorder.answer(503, path="/away")
     dead = await put(store, clock.now(), b"dead")
     waits = await put(store, clock.now(), b"waits", source="away")
