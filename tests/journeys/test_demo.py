@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.demo.measures import Measures, MistakeMeasure
 from tests.helpers import mainstay
 from tests.servers.process import all_engines_wanted
 
@@ -26,6 +27,10 @@ def test_the_demonstration_tells_the_truth(tmp_path: Path) -> None:
     assert erp["proven"]
     assert document["corruption"]["detected"]
     assert document["incident"]["recovery_told_seconds"] >= document["incident"]["heal_seconds"] > 0
+    mistake = document["pitr"]
+    assert (mistake["deleted_rows"], mistake["put_back_rows"]) == (60_001, 60_001)
+    assert (mistake["lost_rows"], mistake["alien_rows"]) == (0, 0)
+    assert mistake["restore_seconds"] > 0
     hooks = document["webhooks"]
     assert (hooks["sent"], hooks["accepted"], hooks["deduplicated"], hooks["refused"]) == (500, 450, 30, 20)
     assert (hooks["delivered"], hooks["lost"], hooks["doubled"]) == (450, 0, 0)
@@ -38,6 +43,19 @@ def test_the_demonstration_tells_the_truth(tmp_path: Path) -> None:
         assert (certificate["renewed"], certificate["served"]) == (True, True)
     assert document["alerts"]["owed"] == document["alerts"]["delivered"] > 0
     assert document["alerts"]["duplicates"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "alien", "put_back", "true"),
+    [(0, 0, 9, True), (1, 0, 9, False), (0, 1, 9, False), (0, 0, 8, False)],
+)
+def test_a_row_that_is_not_back_makes_a_claim_untrue(
+    lost: int, alien: int, put_back: int, true: bool
+) -> None:
+    measures = Measures(pitr=MistakeMeasure(9, lost, alien, put_back, 1.0, 1.0))
+    claims = dict(measures.claims())
+    assert claims["a wrong DELETE was undone to the row, from the moment before it"] is true
+    assert "a wrong DELETE was undone to the row, from the moment before it" not in dict(Measures().claims())
 
 
 def test_it_touches_no_directory_that_is_not_its_own(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A real PostgreSQL with the data of an ERP, an API in front of it and a stand-in for Slack and PagerDuty are started in a
 directory of their own. Then a backup is taken, restored and compared; the API is killed, noticed, told, restarted; a
-stored backup is damaged and found out. Every figure shown was measured just then. The dashboard goes on until Ctrl-C.
+stored backup is damaged and found out; a wrong DELETE is undone to the row. Every figure shown was measured just then.
+The dashboard goes on until Ctrl-C.
 """
 
 import argparse

@@ -34,7 +34,7 @@ async def _play(home: Path | None, once: bool, as_json: bool, console: Console, 
 
     tell("starting a PostgreSQL, a small API, a stand-in for Slack and PagerDuty, and mainstay itself")
     async with fresh_home(home) as place, company(place) as scene:
-        tell(f"{scene.postgres}: {scene.rows:,} rows in {scene.tables} tables of an ERP and its analytics")
+        tell(f"{scene.toolset}: {scene.rows:,} rows in {scene.tables} tables of an ERP and its analytics")
         measures = await Story(scene, tell).play()
         measures.seconds = round(time.monotonic() - began, 1)
         document = measures.document()
@@ -78,6 +78,11 @@ def _figures(measures: Measures) -> Table:
             table.add_row(what, f"{seconds:.1f}s")
     if measures.corruption is not None:
         table.add_row("flipped bit found by the next proof", f"{measures.corruption.seconds:.1f}s")
+    if measures.pitr is not None:
+        mistake = measures.pitr
+        rows = f"{mistake.deleted_rows:,} / {mistake.lost_rows:,}"
+        table.add_row("rows deleted by mistake / lost after the restore", rows)
+        table.add_row("  the moment before, in a new server", f"{mistake.restore_seconds:.1f}s")
     if measures.webhooks is not None:
         hooks = measures.webhooks
         sent = f"{hooks.sent} webhooks: accepted / copies / forged"

@@ -22,13 +22,17 @@ from mainstay.demo.receiver import Receiver
 from mainstay.ports.clock import SystemClock
 from mainstay.ports.postgres.dsn import Dsn
 from mainstay.ports.postgres.sandbox import sandbox
-from mainstay.ports.postgres.tools import Tools
-from mainstay.ports.scratch import Scratch
+from mainstay.ports.postgres.tools import RECOVERY, REPLICATION, Tools, Toolset
+from mainstay.ports.scratch import Scratch, Workspace
 from mainstay.store.base import Store
 from mainstay.store.open import open_store
 
 DATABASES = {"erp_prod": "erp.sql", "analytics": "analytics.sql"}
 PORTS = {"api": 18069, "books": 18070, "webhooks": 18421, "gateway": 18422, "web": 8800}
+LOG = re.compile(r"^ +wal: .*\n", re.MULTILINE)
+"""The line of the file that says that the server's log is kept."""
+KEPT = {"wal_level": "replica", "max_wal_senders": "4", "full_page_writes": "on", "synchronous_commit": "on"}
+"""Settings of a server whose log is kept."""
 RECEIVER = "http://127.0.0.1:18080"
 STOP_SECONDS = 20.0
 
@@ -46,7 +50,11 @@ class Company:
     receiver: Receiver
     up: asyncio.subprocess.Process
     environment: dict[str, str]
-    postgres: str
+    toolset: Toolset
+    erp: Dsn
+    """The address of the database that things happen to."""
+    space: Workspace
+    """For what is made on the way; it is gone at the end."""
     tables: int
     rows: int
     site: int | None = None
@@ -77,18 +85,22 @@ async def company(home: Path) -> AsyncIterator[Company]:
         scratch.sweep()
         space = stack.enter_context(scratch.workspace())
         toolset = Tools(only=("wheel", "npm", "system")).server(1)
-        server = await stack.enter_async_context(sandbox(toolset, space))
+        kept = toolset.has(*REPLICATION, *RECOVERY)
+        server = await stack.enter_async_context(sandbox(toolset, space, KEPT if kept else {}))
         tables, rows = await _fill(server.dsn)
         environment = _environment(server.dsn, receiver)
         issuer = await stack.enter_async_context(authority(home, _free_port))
-        file = _configuration(home, receiver, issuer.section if issuer else "")
+        file = _configuration(home, receiver, kept, issuer.section if issuer else "")
         config = load(file, environ=environment)
         up = await _start_up(file, environment, home)
         stack.push_async_callback(_stop, up, home)
         store = await _journal(config, up, home)
         stack.push_async_callback(store.close)
         site = issuer.site if issuer else None
-        yield Company(home, file, config, store, receiver, up, environment, str(toolset), tables, rows, site)
+        erp = server.dsn("erp_prod")
+        yield Company(
+            home, file, config, store, receiver, up, environment, toolset, erp, space, tables, rows, site
+        )
 
 
 async def _fill(dsn: DsnOf) -> tuple[int, int]:
@@ -131,9 +143,14 @@ def _environment(dsn: DsnOf, receiver: Receiver) -> dict[str, str]:
     }
 
 
-def _configuration(home: Path, receiver: Receiver, more: str) -> Path:
-    """Copy the example, with other ports where the usual ones are taken, and add what only this machine has."""
+def _configuration(home: Path, receiver: Receiver, kept: bool, more: str) -> Path:
+    """Copy the example, with other ports where the usual ones are taken, and add what only this machine has.
+
+    Where no program can keep a log, none is.
+    """
     text = resources.files("mainstay.demo").joinpath("mainstay.yaml").read_text()
+    if not kept:
+        text = LOG.sub("", text)
     for port in PORTS.values():
         text = re.sub(rf"\b{port}\b", str(_free_port(port)), text)
     file = home / "mainstay.yaml"

@@ -40,6 +40,22 @@ class Corruption:
 
 
 @dataclass(slots=True)
+class MistakeMeasure:
+    """A wrong DELETE, and the restore to the moment before it.
+
+    `lost_rows` are those of the table before the mistake that the restored server has not, or not as they were;
+    `alien_rows` those that it has and should not. Seconds of wall time: the base backup, the restore into a new server.
+    """
+
+    deleted_rows: int
+    lost_rows: int
+    alien_rows: int
+    put_back_rows: int
+    base_seconds: float
+    restore_seconds: float
+
+
+@dataclass(slots=True)
 class Alerts:
     """Messages that the journal owed, those that arrived, and those that arrived twice."""
 
@@ -89,6 +105,8 @@ class Measures:
     backups: list[BackupMeasure] = field(default_factory=list)
     incident: IncidentMeasure | None = None
     corruption: Corruption | None = None
+    pitr: MistakeMeasure | None = None
+    """None where no program of this machine can keep a server's log."""
     webhooks: WebhookMeasure | None = None
     gateway: GatewayMeasure | None = None
     certificates: list[CertificateMeasure] = field(default_factory=list)
@@ -102,6 +120,7 @@ class Measures:
         proven = bool(self.backups) and all(backup.proven for backup in self.backups)
         noticed = incident is not None and incident.detect_seconds < DETECT_SECONDS
         delivered = alerts is not None and alerts.owed == alerts.delivered > 0 and alerts.duplicates == 0
+        undone = [("a wrong DELETE was undone to the row, from the moment before it", _undone(self.pitr))]
         renewed = [("a certificate was renewed, and the site serves the new one", _seen(self.certificates))]
         return [
             ("every backup was restored and compared equal", proven),
@@ -109,6 +128,7 @@ class Measures:
             ("it was restarted, and people were told of both", incident is not None),
             ("one flipped bit on the storage was found", corruption is not None and corruption.detected),
             ("a new, proven backup took its place", corruption is not None and corruption.replaced),
+            *(undone if self.pitr is not None else []),
             ("no webhook that was accepted got lost or was done twice", _none_lost(self.webhooks)),
             ("forged webhooks were refused, and copies known as such", _sorted_out(self.webhooks)),
             ("the gateway let nobody ask more often than the plan allows", _held(self.gateway)),
@@ -124,6 +144,14 @@ class Measures:
 
 def _seen(certificates: list[CertificateMeasure]) -> bool:
     return all(each.renewed and each.served for each in certificates)
+
+
+def _undone(mistake: MistakeMeasure | None) -> bool:
+    return (
+        mistake is not None
+        and mistake.deleted_rows == mistake.put_back_rows > 0
+        and mistake.lost_rows == mistake.alien_rows == 0
+    )
 
 
 def _none_lost(webhooks: WebhookMeasure | None) -> bool:

@@ -1,5 +1,5 @@
-"""The story: a backup is proven, an API dies and comes back, a rotten backup is found out, webhooks wait for their
-receiver, an API is asked too often, a certificate is renewed. All of it measured."""
+"""The story: a backup is proven, an API dies and comes back, a rotten backup is found out, a wrong DELETE is undone,
+webhooks wait for their receiver, an API is asked too often, a certificate is renewed. All of it measured."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from mainstay.core.service import Process
 from mainstay.core.units import format_duration, format_size
 from mainstay.demo.company import DATABASES, Company
 from mainstay.demo.measures import Alerts, BackupMeasure, Corruption, IncidentMeasure, Measures
+from mainstay.demo.mistake import undo
 from mainstay.demo.renewal import renew
 from mainstay.demo.traffic import Traffic
 from mainstay.engine.queue import enqueue
@@ -57,6 +58,7 @@ class Story:
         await self.back_up()
         await self.kill_the_api()
         await self.rot_a_backup()
+        self.measures.pitr = await undo(self.company, self.tell, until, self._run)
         traffic = Traffic(self.company, self.tell, until)
         self.measures.webhooks = await traffic.webhooks()
         self.measures.gateway = await traffic.gateway()

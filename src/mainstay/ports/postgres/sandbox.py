@@ -9,7 +9,7 @@ import select
 import shutil
 import signal
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,19 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def sandbox(toolset: Toolset, space: Workspace) -> AsyncIterator[Sandbox]:
-    """Start a server in a workspace and end it afterwards. Raises `PostgresError`."""
+async def sandbox(
+    toolset: Toolset, space: Workspace, more: Mapping[str, str] | None = None
+) -> AsyncIterator[Sandbox]:
+    """Start a server in a workspace and end it afterwards. Raises `PostgresError`.
+
+    `more` are settings that differ from those of a server whose data nobody will miss.
+    """
     servant = Servant.choose()
     home = servant.home(space)
     toolset = await asyncio.to_thread(servant.usable, toolset, home)
     socket = home if len(str(home)) < LONGEST_SOCKET_FOLDER else servant.own(space.beside(short_root()))
     server = Sandbox(toolset, home / "data", socket, f"mainstay_{secrets.token_hex(4)}")
-    await _initdb(server, servant)
+    await _initdb(server, servant, more or {})
     ready = asyncio.Event()
 
     def heard(line: str) -> None:
@@ -105,7 +110,7 @@ async def _either(ready: asyncio.Event, running: Child) -> None:
         raise PostgresError(f"a server for the proof did not start: {running.said[-400:]}")
 
 
-async def _initdb(server: Sandbox, servant: "Servant") -> None:
+async def _initdb(server: Sandbox, servant: "Servant", more: Mapping[str, str]) -> None:
     argv = [server.toolset.program("initdb"), "-D", str(server.data), "-U", server.dsn().params["user"]]
     argv += ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     home = server.data.parent
@@ -114,7 +119,8 @@ async def _initdb(server: Sandbox, servant: "Servant") -> None:
             raise PostgresError(f"{server.toolset} cannot make a server: {running.said[-400:]}")
     configuration = server.data / "postgresql.conf"
     settings = SETTINGS.format(socket=server.dsn().params["host"])
-    configuration.write_text(configuration.read_text() + settings)
+    others = "".join(f"{name} = '{value}'\n" for name, value in more.items())
+    configuration.write_text(configuration.read_text() + settings + others)
 
 
 def environment(**extra: str) -> dict[str, str]:
