@@ -117,6 +117,24 @@ async def test_it_stops_at_its_budget_and_goes_on_where_it_stopped(
     assert [left(tmp_path / name) for name in ("one", "two", "three")] == [set(), set(), set()]
 
 
+async def test_a_rehearsal_that_runs_out_of_time_goes_on_before_anything_is_deleted(
+    house: House, clock: FakeClock, tmp_path: Path
+) -> None:
+    names = ("one", "two", "three")
+    for name in names:
+        plant(tmp_path / name, *(f"{number}" for number in range(10)))
+    job = job_of(CleanupTempFiles, paths=[{"path": str(tmp_path / name)} for name in names], budget="20s")
+    shown: list[str] = []
+    for _ in range(12):
+        done = await house.run(job, ports=UpkeepPorts(house.store, Hurried(clock.now())))
+        if not done.outcome["rehearsal"]:
+            break
+        shown += await house.lines(done)
+        assert all(len(left(tmp_path / name)) == 10 for name in names)
+    assert "20s were up, the next run goes on" in done.summary  # it deletes by now, and has no more time either
+    assert all(any(f"{name}: delete" in line for line in shown) for name in names)
+
+
 async def test_names_that_are_no_text_are_kept_in_the_journal_as_text(house: House, temp: Path) -> None:
     os.close(os.open(os.fsencode(temp) + b"/\xff\n\x1b[2J", os.O_CREAT))
     done = await house.run(job_of(CleanupTempFiles, paths=[{"path": str(temp)}], rehearse=False))

@@ -14,7 +14,6 @@ from mainstay.core.job import Job, JobFailed, Look, Outcome, RunContext
 from mainstay.core.schedule import Cron
 from mainstay.core.units import Duration, format_duration, format_size
 from mainstay.store import meta
-from mainstay.store.base import Tx
 from mainstay.upkeep.cleanup import docker, journald
 from mainstay.upkeep.cleanup.docker import DockerRule
 from mainstay.upkeep.cleanup.journald import JournaldRule
@@ -25,14 +24,16 @@ from mainstay.upkeep.cleanup.sweep import Orders, Sweep
 from mainstay.upkeep.ports import UpkeepPorts
 
 NOTE = "cleanup:"
-"""The journal's note (in `meta`) of a job: the rules that were rehearsed, and the rule to begin with next."""
+"""The journal's note (in `meta`) of a job: the rules that were rehearsed and the rule to begin with `next`; while a
+rehearsal is not through, the rules that are `rehearsing` and how many of them were `rehearsed`."""
 
 
 class CleanupTempFiles(Job, type="cleanup_temp_files"):
     """Deletes old files, what Docker has no use for and old entries of systemd's journal; says how much came free.
 
-    The first run after a change of the rules deletes nothing and says what would go; the next one does it. With the
-    argument `now=true` a run does it at once. Directories of mainstay, its storages and PostgreSQL are never entered.
+    The first run after a change of the rules deletes nothing and says what would go; the next one does it. A rehearsal
+    that runs out of time goes on in the next run, and only then is anything deleted. With the argument `now=true` a run
+    does it at once. Directories of mainstay, its storages and PostgreSQL are never entered.
     """
 
     steps: ClassVar[tuple[str, ...]] = ("decide", "files", "docker", "system_journal")
@@ -59,8 +60,12 @@ class CleanupTempFiles(Job, type="cleanup_temp_files"):
         files = await run.step("files", partial(self._files, run, work, decided["first"]))
         dock = await run.step("docker", work.docker)
         journal = await run.step("system_journal", work.journald)
-        await ports.store.write(lambda tx: self._remember(tx, run, files["next"]))
-        faults = [*files["faults"], *dock["faults"], *journal["faults"]]
+        parts = [files, dock, journal]
+        # What had the whole time for itself would be shown no further by another rehearsal.
+        reached = all(map(_in_time, parts)) or (files["in_time"] and decided["first"] >= len(self.paths))
+        note = self._note(files["next"], rehearsal=decided["rehearsal"], reached=reached)
+        await ports.store.write(lambda tx: meta.put(tx, f"{NOTE}{run.job}", note))
+        faults = [fault for part in parts for fault in part["faults"]]
         if faults:
             raise JobFailed("; ".join(faults), retry=False)
         return self._outcome(files, dock, journal, rehearsal=decided["rehearsal"])
@@ -76,12 +81,15 @@ class CleanupTempFiles(Job, type="cleanup_temp_files"):
     async def _decide(self, run: RunContext, ports: UpkeepPorts) -> dict[str, Any]:
         noted = await ports.store.read(lambda tx: meta.get(tx, f"{NOTE}{run.job}"))
         known = json.loads(noted) if noted else {}
-        changed = known.get("rules") != self._fingerprint()
-        rehearsal = self.rehearse and changed and not run.args.get("now")
-        if rehearsal:
-            run.log("the rules are new: this run deletes nothing and says what would go")
-        first = 0 if changed else int(known.get("next", 0))
-        return {"rehearsal": rehearsal, "first": first % max(1, len(self.paths))}
+        rules, many = self._fingerprint(), len(self.paths)
+        if known.get("rules") == rules:
+            return {"rehearsal": False, "first": int(known.get("next", 0)) % max(1, many)}
+        if not self.rehearse or run.args.get("now"):
+            return {"rehearsal": False, "first": 0}
+        # One that ran out of time goes on: a rule that it did not reach was never shown to anybody.
+        first = min(int(known.get("rehearsed", 0)), many) if known.get("rehearsing") == rules else 0
+        run.log("the rules are new: this run deletes nothing and says what would go")
+        return {"rehearsal": True, "first": first}
 
     def _fingerprint(self) -> str:
         rules = self.model_dump(mode="json", include={"paths", "docker", "journald"})
@@ -94,9 +102,11 @@ class CleanupTempFiles(Job, type="cleanup_temp_files"):
 
         return await work.files(first, one)
 
-    def _remember(self, tx: Tx, run: RunContext, after: int) -> None:
-        note = json.dumps({"rules": self._fingerprint(), "next": after})
-        meta.put(tx, f"{NOTE}{run.job}", note)
+    def _note(self, after: int, *, rehearsal: bool, reached: bool) -> str:
+        rules = self._fingerprint()
+        if rehearsal and not reached:
+            return json.dumps({"rehearsing": rules, "rehearsed": after})
+        return json.dumps({"rules": rules, "next": 0 if rehearsal else after})
 
     def _outcome(
         self, files: dict[str, Any], dock: dict[str, Any], journal: dict[str, Any], *, rehearsal: bool
@@ -112,13 +122,17 @@ class CleanupTempFiles(Job, type="cleanup_temp_files"):
         told = [_count(count, noun) for noun, count in counts.items() if count]
         what = ", ".join(told) or "nothing old enough"
         data = {"rehearsal": rehearsal, "freed_bytes": freed, **counts, "left": files["left"]}
-        data["in_time"] = files["next"] == 0
+        data["in_time"] = all(map(_in_time, (files, dock, journal)))
         late = "" if data["in_time"] else f"; {format_duration(self.budget)} were up, the next run goes on"
         if rehearsal:
             return Outcome(
                 f"rehearsal, nothing was deleted: {what} would go, about {format_size(freed)}{late}", data
             )
         return Outcome(f"{format_size(freed)} came free: {what}{late}", data)
+
+
+def _in_time(part: dict[str, Any]) -> bool:
+    return bool(part["in_time"])
 
 
 def _count(count: int, nouns: str) -> str:
@@ -151,9 +165,9 @@ class Cleanup:
     async def files(
         self, first: int, one: Callable[[int], Awaitable[dict[str, Any]]] | None = None
     ) -> dict[str, Any]:
-        """Carry out all rules about directories, from number `first` on, around."""
+        """Carry out all rules about directories from number `first` on: around, or to the end in a rehearsal."""
         many = len(self.job.paths)
-        order = [(first + each) % many for each in range(many)]
+        order = [(first + each) % many for each in range(many if self.act else many - first)]
         total: dict[str, Any] = {
             "files": 0,
             "directories": 0,
@@ -162,7 +176,7 @@ class Cleanup:
             "left": {},
             "faults": [],
         }
-        total["next"] = 0
+        total |= {"next": 0 if self.act else many, "in_time": True}
         for number in order:
             done = await (one or self.path)(number)
             for key in ("files", "directories", "truncated", "freed"):
@@ -171,7 +185,8 @@ class Cleanup:
                 total["left"][why] = total["left"].get(why, 0) + count
             total["faults"] += done.get("faults", [])
             if not done.get("in_time", True):
-                total["next"] = number
+                # A rehearsal that had all of its time for one rule shows no more of it the next time either.
+                total |= {"next": number + (not self.act and number == first), "in_time": False}
                 break
         return total
 
@@ -205,25 +220,30 @@ class Cleanup:
 
     async def docker(self) -> dict[str, Any]:
         """Clean Docker up."""
-        done: dict[str, Any] = {"images": 0, "containers": 0, "freed": 0, "faults": []}
-        if self.job.docker is None or self.over():
+        done: dict[str, Any] = {"images": 0, "containers": 0, "freed": 0, "faults": [], "in_time": True}
+        if self.job.docker is None:
             return done
+        if self.over():
+            return {**done, "in_time": False}
         try:
             freed = await docker.clean(self.job.docker, self.now, self.over, self.log, act=self.act)
         except MainstayError as fault:
             return {**done, "faults": [str(fault)]}
-        return {**done, "images": freed.images, "containers": freed.containers, "freed": freed.bytes}
+        found = {"images": freed.images, "containers": freed.containers, "freed": freed.bytes}
+        return {**done, **found, "in_time": not self.over()}
 
     async def journald(self) -> dict[str, Any]:
         """Let old entries of systemd's journal go."""
-        if self.job.journald is None or self.over():
-            return {"freed": 0, "faults": []}
+        if self.job.journald is None:
+            return {"freed": 0, "faults": [], "in_time": True}
+        if self.over():
+            return {"freed": 0, "faults": [], "in_time": False}
         try:
             freed = await journald.vacuum(self.job.journald, act=self.act)
         except MainstayError as fault:
-            return {"freed": 0, "faults": [str(fault)]}
+            return {"freed": 0, "faults": [str(fault)], "in_time": True}
         if not self.act:
             self.log(
                 f"systemd's journal occupies {format_size(freed)}; how much would go, only journalctl knows"
             )
-        return {"freed": freed if self.act else 0, "faults": []}
+        return {"freed": freed if self.act else 0, "faults": [], "in_time": True}
