@@ -194,7 +194,7 @@ class Doorman(asyncssh.SSHServer):
 async def served(kind: type[asyncssh.SFTPServer], root: Path) -> AsyncIterator[Sftp]:
     """A server in this process; give a storage on it."""
     host = asyncssh.generate_private_key("ssh-ed25519")
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     server = await asyncssh.listen(
         "127.0.0.1", 0, server_factory=Doorman, server_host_keys=[host],
         sftp_factory=partial(kind, chroot=os.fsencode(root)),
@@ -218,6 +218,45 @@ async def test_a_server_that_can_little_is_enough(tmp_path: Path) -> None:
         assert [(entry.path, entry.bytes) async for entry in box.list()] == [("shop/object", 3 * MIB)]
         await box.delete("shop/object")
         assert [entry async for entry in box.list()] == []
+
+
+class Cut(Plain):
+    """One whose disk fails between the two steps in which a file is replaced there."""
+
+    def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        if b".replaced" not in newpath and self._aside(newpath).exists():
+            raise asyncssh.SFTPFailure("now of all times")
+        super().rename(oldpath, newpath)
+
+    def _aside(self, path: bytes) -> Path:
+        folder, _, name = os.fsdecode(self.map_path(path)).rpartition("/")
+        return Path(folder) / f".{name}.replaced.part"
+
+
+@pytest.mark.parametrize("look", ["read", "head", "list", "sweep", "put", "delete"])
+async def test_what_is_replaced_in_two_steps_is_never_gone(tmp_path: Path, look: str) -> None:
+    """The old one lies aside when the writer is cut off, and comes back for whoever asks first."""
+    async with served(Plain, tmp_path / "root") as box:
+        await box.put("shop/object", chunked(b"old"))
+        async with served(Cut, tmp_path / "root") as failing:
+            with pytest.raises(StorageError, match="now of all times"):
+                await failing.put("shop/object", chunked(b"new"))
+        assert not (tmp_path / "root/vault/shop/object").exists()
+        if look == "read":
+            assert await box.read("shop/object") == b"old"
+        elif look == "head":
+            assert await box.head("shop/object") is not None
+        elif look == "list":
+            assert [entry.path async for entry in box.list("shop")] == ["shop/object"]
+        elif look == "sweep":
+            await box.sweep(0, age=0)
+        elif look == "put":
+            await box.put("shop/object", chunked(b"new"))
+        else:
+            await box.delete("shop/object")
+            assert [entry async for entry in box.list()] == []
+            return
+        assert await box.read("shop/object") == (b"new" if look == "put" else b"old")
 
 
 async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:

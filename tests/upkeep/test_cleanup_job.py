@@ -131,7 +131,9 @@ async def test_a_rehearsal_that_runs_out_of_time_goes_on_before_anything_is_dele
             break
         shown += await house.lines(done)
         assert all(len(left(tmp_path / name)) == 10 for name in names)
-    assert "20s were up, the next run goes on" in done.summary  # it deletes by now, and has no more time either
+    assert (
+        "20s were up, the next run goes on" in done.summary
+    )  # it deletes by now, and has no more time either
     assert all(any(f"{name}: delete" in line for line in shown) for name in names)
 
 

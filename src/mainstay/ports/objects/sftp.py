@@ -24,9 +24,10 @@ from mainstay.ports.objects.base import (
     safe_path,
 )
 from mainstay.ports.objects.sftp_link import Links
+from mainstay.ports.objects.sftp_replace import original_of, put_back, remove, replace
 
 if TYPE_CHECKING:
-    from asyncssh import SFTPClient
+    from asyncssh import SFTPAttrs, SFTPClient
 
 PATIENCE = 20.0
 """Seconds for connecting and logging in."""
@@ -65,7 +66,8 @@ class Sftp(Storage, type="sftp"):
     ```
 
     The server must prove that it has the host key; nobody is trusted at first sight. An object gets its name when it is
-    whole and, where the server can say so (OpenSSH can), on its disk. What was cut off is swept after a day.
+    whole and, where the server can say so (OpenSSH can), on its disk. One that is replaced is there until the other one
+    is, on every server. What was cut off is swept after a day.
     """
 
     host: str = Field(min_length=1)
@@ -152,7 +154,7 @@ class Sftp(Storage, type="sftp"):
             try:
                 await self._fill(client, part, chunks, name)
                 with self._faults(name):
-                    await _rename(client, part, file)
+                    await replace(client, part, file)
             except BaseException:
                 await _discard(client, part)
                 raise
@@ -206,7 +208,7 @@ class Sftp(Storage, type="sftp"):
     async def fetch(self, entry: Entry, start: int = 0) -> AsyncIterator[bytes]:
         async with self._links_open(entry.path) as client:
             with self._faults(entry.path):
-                handle = await client.open(self._file(entry.path), "rb")
+                handle = await _opened(client, self._file(entry.path))
             try:
                 while True:
                     with self._faults(entry.path):
@@ -221,7 +223,7 @@ class Sftp(Storage, type="sftp"):
     async def look(self, name: str) -> Entry | None:
         try:
             async with self._client(name) as client:
-                found = await client.stat(self._file(name))
+                found = await _seen(client, self._file(name))
         except NotThere:
             return None
         return Entry(name, found.size or 0, float(found.mtime or 0))
@@ -232,7 +234,7 @@ class Sftp(Storage, type="sftp"):
         file = self._file(name)
         try:
             async with self._client(name) as client:
-                await client.remove(file)
+                await remove(client, file)
                 folder = file.rpartition("/")[0]
                 with suppress(asyncssh.SFTPError):  # a folder that is not empty stays
                     while len(folder) > len(self.path.rstrip("/")):
@@ -256,14 +258,19 @@ class Sftp(Storage, type="sftp"):
         folders = [folder]
         while folders:
             here = folders.pop()
+            place = self._file(here) if here else self.path
+            found = {}
             with suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-                async for each in client.scandir(self._file(here) if here else self.path):
-                    name = str(each.filename)
-                    path = f"{here}/{name}" if here else name
-                    if each.attrs.type == FILEXFER_TYPE_DIRECTORY and name not in (".", ".."):
-                        folders.append(path)
-                    elif each.attrs.type == FILEXFER_TYPE_REGULAR:
-                        yield Entry(path, each.attrs.size or 0, float(each.attrs.mtime or 0))
+                found = {str(each.filename): each.attrs async for each in client.scandir(place)}
+            for name, attrs in found.items():
+                old = original_of(name)
+                if old and old not in found and await put_back(client, f"{place.rstrip('/')}/{old}"):
+                    name = old
+                path = f"{here}/{name}" if here else name
+                if attrs.type == FILEXFER_TYPE_DIRECTORY and name not in (".", ".."):
+                    folders.append(path)
+                elif attrs.type == FILEXFER_TYPE_REGULAR:
+                    yield Entry(path, attrs.size or 0, float(attrs.mtime or 0))
 
     async def sweep(self, now: float, folder: str = "", age: float = DAY) -> int:
         async with self._client(folder) as client:
@@ -318,16 +325,26 @@ def _hint(fault: Exception) -> str:
     return "look at the host, its port and the network"
 
 
-async def _rename(client: "SFTPClient", part: str, file: str) -> None:
+async def _opened(client: "SFTPClient", file: str) -> Any:
     import asyncssh
 
     try:
-        await client.posix_rename(part, file)
-    except asyncssh.SFTPOpUnsupported:
-        # Then replacing takes two steps; a new name, which is the rule, still appears in one.
-        with suppress(asyncssh.SFTPNoSuchFile):
-            await client.remove(file)
-        await client.rename(part, file)
+        return await client.open(file, "rb")
+    except asyncssh.SFTPNoSuchFile:
+        if not await put_back(client, file):
+            raise
+    return await client.open(file, "rb")
+
+
+async def _seen(client: "SFTPClient", file: str) -> "SFTPAttrs":
+    import asyncssh
+
+    try:
+        return await client.stat(file)
+    except asyncssh.SFTPNoSuchFile:
+        if not await put_back(client, file):
+            raise
+    return await client.stat(file)
 
 
 async def _discard(client: "SFTPClient", part: str) -> None:
