@@ -169,9 +169,12 @@ def _tell_moments(ctx: Context, name: str, found: "Moments") -> None:
         kind = "incremental" if base.parent else "full"
         when = moment(base.taken_at, zone, now)
         ctx.out.print((base.id[-8:], "dim"), f"  {when}  {kind:<11}  {format_size(base.bytes)}")
-    first = found.bases[0].taken_at
+    first = min(base.ready for base in found.bases)
     since = f"{moment(first, zone, now)} ({ago(first, now)})"
     ctx.out.print(f"every moment from {since} on can be restored, up to segment {found.newest}")
+    for at in found.set_back:
+        words = f"but the server was set back at {moment(at, zone, now)}: nothing from then until the next base backup"
+        ctx.out.print((words, "red"))
     for hole in found.holes:
         ctx.out.print((f"but segment {hole} is missing: nothing after it until the next base backup", "red"))
     ctx.out.note(

@@ -148,10 +148,13 @@ class PhysicalHouse:
         if position is None:
             ((now,),) = self.server.execute("SELECT pg_current_wal_flush_lsn()::text")
             position = parse_lsn(now)
-        assert stream.state.system
-        shipper = stream.shipper(stream.state.system)
-        # The zeros at the end of what was written are there without being shipped.
-        await aeventually(lambda: (shipper.tip or 0) >= position - 256, 20)
+
+        def there() -> bool:
+            shipper = stream.current
+            # The zeros at the end of what was written are there without being shipped.
+            return shipper is not None and (shipper.tip or 0) >= position - 256
+
+        await aeventually(there, 20)
 
 
 @asynccontextmanager

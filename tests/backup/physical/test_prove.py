@@ -9,16 +9,20 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from mainstay.backup.physical import jobs
 from mainstay.backup.physical.jobs import ProveLog
 from mainstay.backup.physical.prove import choose, compare
+from mainstay.backup.physical.record import save
 from mainstay.backup.physical.server import mark
 from mainstay.backup.physical.target import LATEST, Kind, Target
+from mainstay.core.errors import MainstayError
 from mainstay.core.job import JobFailed
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.objects.seal import Encryption
 from mainstay.ports.postgres.dsn import Dsn
 from tests.backup.house import Run
 from tests.backup.physical.house import PhysicalHouse, physical_house
+from tests.backup.physical.test_retain import base
 from tests.helpers import aeventually
 from tests.servers.postgres import PostgresServer
 
@@ -48,6 +52,18 @@ async def test_a_storage_that_cannot_be_read_from_here_proves_nothing_and_says_s
     assert outcome.summary.startswith("shop: nothing was restored: ")
     assert outcome.summary.endswith("is encrypted, and this machine has no identity")
     assert (outcome.data["proven"], outcome.data["bases"]) == (False, [])
+
+
+async def test_without_a_base_backup_of_this_very_server_there_is_nothing_to_prove(
+    kept: PhysicalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another server is no reason for an alarm that restores are broken."""
+    await save(kept.vault, base(1, system="7"))
+    with pytest.raises(MainstayError, match="no base backup of what the server of shop is now"):
+        await ProveLog(database="shop").run(Run(kept.ports, "prove_log:shop"))
+    monkeypatch.setattr(jobs, "LOG_PATIENCE", 0.0)
+    with pytest.raises(JobFailed, match="is not received, and a base backup is worth nothing without it"):
+        await kept.base_backup()
 
 
 def last_marker_is_old(house: PhysicalHouse) -> bool:

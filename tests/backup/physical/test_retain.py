@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,32 @@ async def test_what_may_go_is_deleted_and_nothing_else(tmp_path: Path) -> None:
     assert [each.id for each in (await bases_of(storage, "shop"))[0]] == ["base-20", "base-13", "base-1"]
     assert base(30).first.name not in (await archive.contents()).whole
     assert not (tmp_path / "vault/_physical/shop/base/base-30").exists()
+
+
+async def test_of_a_server_that_is_no_more_nothing_stays_for_ever(tmp_path: Path) -> None:
+    """Nor of a branch: its base backups went long ago, or a deletion was killed, and nobody writes there."""
+    storage = Directory(path=tmp_path / "vault")
+    now = time.time()
+    for home in ("7", "7.1", "8", "9"):
+        archive = Archive(storage, f"_physical/shop/{home}")
+        await archive.put_whole(base(30).first.name, b"log")
+        await archive.put_part(base(30).last.name, 0, b"lo")
+        await archive.put_history(2, b"")
+    for file in (tmp_path / "vault").rglob("*.zst"):
+        if (
+            file.parts[-4] != "9" and file.parts[-3] != "9"
+        ):  # a server that has just come, without a base backup yet
+            os.utime(file, (now - 3 * DAY, now - 3 * DAY))
+    current = base(1, system="8").model_copy(update={"taken_at": now - DAY})
+    await save(storage, current)
+    store = await open_store(f"sqlite:///{tmp_path}/journal.db", FakeClock(now))
+    await store.write(lambda tx: proven_by_a_run(tx, {"proven": True, "bases": ["base-1"]}))
+    gone = await prune(store, storage, "shop", now, KEEP, "now")
+    await store.close()
+    left = {entry.path.split("/")[2]: 0 for entry in [each async for each in storage.list("_physical/shop")]}
+    assert (set(left), gone.refused) == ({"8", "9", "base"}, None)
+    # Of the one that goes on, what no base backup needs is gone, whole or not.
+    assert [each.path.split("/")[3] async for each in storage.list("_physical/shop/8")] == ["history"]
 
 
 async def test_what_may_not_be_deleted_stays_and_is_said(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -20,10 +21,13 @@ from mainstay.backup.physical.alarms import Alarms
 from mainstay.backup.physical.plan import moments
 from mainstay.backup.physical.release import release
 from mainstay.backup.physical.server import Server, name_of
+from mainstay.backup.physical.target import LATEST, Kind, Target
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.postgres.dsn import Dsn
+from tests.backup.physical.conftest import copy
 from tests.backup.physical.house import PhysicalHouse, physical_house
+from tests.backup.physical.started import running
 from tests.backup.physical.test_faults import receiver, write_log
 from tests.helpers import ROOT, aeventually
 from tests.servers.postgres import PostgresServer
@@ -209,6 +213,42 @@ async def test_log_that_was_lost_is_told_and_a_base_backup_is_taken(
     assert len(found.holes) == 1
     restored = await kept.restore()
     assert restored.soundness.faults == []
+
+
+async def test_a_server_that_is_set_back_on_its_own_timeline_has_two_pasts(
+    tmp_path: Path, primaries: Callable[[], PostgresServer]
+) -> None:
+    """Its disk is that of a snapshot again: it writes other log under the names that are in the storage already."""
+    server, snapshot = primaries(), tmp_path / "snapshot"
+    async with physical_house(tmp_path, server) as house, house.streaming() as stream:
+        await house.base_backup()
+        server.execute("CREATE TABLE life (id int); INSERT INTO life VALUES (1)")
+        server.execute("CHECKPOINT")
+        server.kill()
+        copy(server.data, snapshot)
+        server.start()
+        server.execute("INSERT INTO life VALUES (2)")
+        for _ in range(2):
+            await house.shipped(stream, write_log(house))
+        ((before,),) = server.execute("SELECT extract(epoch FROM clock_timestamp())::float8 + 0.001")
+        server.execute("INSERT INTO life VALUES (3)")
+        await house.shipped(stream, write_log(house))
+        server.kill()
+        shutil.rmtree(server.data)
+        copy(snapshot, server.data)
+        server.start()
+        server.execute("INSERT INTO life VALUES (4)")
+        await aeventually(lambda: any("was set back" in said for said in house.board.ever("wal_gap")), 30)
+        await house.base_backup()
+        server.execute("INSERT INTO life VALUES (5)")
+        for _ in range(3):
+            await house.shipped(stream, write_log(house))
+        assert stream.state.log == f"{stream.state.system}.1"
+        for target, expected in ((LATEST, [1, 4, 5]), (Target(Kind.TIME, at=before), [1, 2])):
+            restored = await house.restore(target, f"at-{expected[-1]}")
+            with running(server, restored.data) as connection:
+                query = "SELECT array_agg(id ORDER BY id) FROM life"
+                assert connection.execute(query).fetchone() == (expected,)
 
 
 def receiver_follows(house: PhysicalHouse) -> bool:

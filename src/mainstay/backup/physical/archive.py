@@ -3,13 +3,12 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.physical.layout import Fork, Segment, read_history
-from mainstay.ports.objects.base import NotThere, Storage, StorageError, chunked
+from mainstay.ports.objects.base import Entry, NotThere, Storage, StorageError, chunked
 
 LEVEL = 3
 WHOLE = re.compile(r".*/wal/[0-9A-F]{16}/([0-9A-F]{24})-([0-9a-f]{64})\.zst")
@@ -39,6 +38,25 @@ class Contents:
     whole: dict[str, list[Kept]] = field(default_factory=dict)
     parts: dict[str, list[Kept]] = field(default_factory=dict)
     histories: dict[int, Kept] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Take an object in, by its name; others are passed over."""
+        if kept := _kept(entry, WHOLE):
+            self.whole.setdefault(kept.name, []).append(kept)
+        elif kept := _kept(entry, PART):
+            self.parts.setdefault(kept.name, []).append(kept)
+        elif kept := _kept(entry, PAST):
+            self.histories[int(kept.name, 16)] = kept
+
+    def end(self, timeline: int, size: int) -> int:
+        """Give the position up to which there is anything of a timeline, 0 for nothing. `size` is a segment's."""
+        wholes = [Segment.named(name, size) for name in self.whole]
+        ends = [each.end for each in wholes if each.timeline == timeline]
+        for name, parts in self.parts.items():
+            segment = Segment.named(name, size)
+            if segment.timeline == timeline:
+                ends.append(segment.start + max(part.end for part in parts))
+        return max(ends, default=0)
 
     def newest(self) -> str | None:
         """Give the name of the newest whole segment of the newest timeline."""
@@ -91,12 +109,9 @@ class Archive:
     async def contents(self) -> Contents:
         """List everything. Raises `StorageError`."""
         found = Contents()
-        async for kept in _matching(self.storage, f"{self.home}/wal", WHOLE):
-            found.whole.setdefault(kept.name, []).append(kept)
-        async for kept in _matching(self.storage, f"{self.home}/partial", PART):
-            found.parts.setdefault(kept.name, []).append(kept)
-        async for kept in _matching(self.storage, f"{self.home}/history", PAST):
-            found.histories[int(kept.name, 16)] = kept
+        for folder in ("wal", "partial", "history"):
+            async for entry in self.storage.list(f"{self.home}/{folder}"):
+                found.add(entry)
         return found
 
     async def read(self, kept: Kept) -> bytes:
@@ -152,14 +167,13 @@ class Archive:
         return list(read_history((await self.read(kept)).decode(errors="replace")))
 
 
-async def _matching(storage: Storage, folder: str, pattern: re.Pattern[str]) -> AsyncIterator[Kept]:
-    async for entry in storage.list(folder):
-        found = pattern.fullmatch(entry.path)
-        if found is None:
-            continue
-        name, *place, sha256 = found.groups()
-        start, end = (int(each, 16) for each in place) if place else (0, 0)
-        yield Kept(name, entry.path, entry.bytes, sha256, start, end)
+def _kept(entry: Entry, pattern: re.Pattern[str]) -> Kept | None:
+    found = pattern.fullmatch(entry.path)
+    if found is None:
+        return None
+    name, *place, sha256 = found.groups()
+    start, end = (int(each, 16) for each in place) if place else (0, 0)
+    return Kept(name, entry.path, entry.bytes, sha256, start, end)
 
 
 def _hash(data: bytes) -> str:

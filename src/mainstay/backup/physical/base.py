@@ -13,8 +13,8 @@ import mainstay
 from mainstay.backup.dump import DumpError
 from mainstay.backup.manifest import Piece
 from mainstay.backup.physical.layout import parse_lsn
-from mainstay.backup.physical.record import Base
-from mainstay.backup.physical.source import KEEPALIVE, Source, settings_of
+from mainstay.backup.physical.record import FORMAT, Base
+from mainstay.backup.physical.source import KEEPALIVE, Source, facts_of, settings_of
 from mainstay.backup.physical.tar import Reader
 from mainstay.core.crash import point
 from mainstay.core.job import RunContext
@@ -87,10 +87,12 @@ async def take_base(
     storage: Storage,
     path: str,
     parent: Base | None,
+    branch: int,
     now: Callable[[], float],
 ) -> Base:
     """Take a base backup into a folder; with `parent` only what changed since that one. Raises `MainstayError`.
 
+    `branch` is that of the server's log, to which what is read now belongs.
     Repeating it after a crash replaces what lies there.
     """
     begun = now()
@@ -105,6 +107,7 @@ async def take_base(
         argv.append(f"--incremental={await _fetched(storage, parent, source)}")
     reader = Reader(MANIFEST)
     parts, press = await _stream(run, source, storage, path, argv, reader)
+    ready = await facts_of(source.dsn)
     if reader.found is None:
         raise DumpError("pg_basebackup ended well but wrote no manifest")
     extent = _range(json.loads(reader.found))
@@ -113,6 +116,7 @@ async def take_base(
     point("base.uploaded")
     taken = now()
     return Base(
+        format=FORMAT if branch else 1,
         id=run.id,
         database=source.database,
         system=source.facts.system,
@@ -127,8 +131,11 @@ async def take_base(
         timeline=extent.timeline,
         start=extent.start,
         stop=extent.stop,
+        branch=branch,
         begun_at=begun,
         taken_at=taken,
+        opened_at=source.facts.now,
+        ready_at=ready.now,
         seconds=round(taken - begun, 3),
         parts=parts,
         manifest=manifest,

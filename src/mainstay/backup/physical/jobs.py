@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 from mainstay.backup.owner import enter
 from mainstay.backup.physical.archive import Archive
 from mainstay.backup.physical.base import take_base
-from mainstay.backup.physical.layout import bases_folder, log_home
+from mainstay.backup.physical.branches import branches_of
+from mainstay.backup.physical.layout import bases_folder, log_name
 from mainstay.backup.physical.plan import follow
 from mainstay.backup.physical.prove import prove
 from mainstay.backup.physical.record import Base, bases_of, lineage, load, save
 from mainstay.backup.physical.retain import prune
-from mainstay.backup.physical.source import source, wal_of
+from mainstay.backup.physical.server import Server, name_of
+from mainstay.backup.physical.source import Source, source, wal_of
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.crash import point
 from mainstay.core.job import Job, JobFailed, Outcome, RunContext
@@ -109,15 +111,16 @@ async def _base(run: RunContext, ports: BackupPorts, database: str) -> dict[str,
         base = await load(storage, path)  # an earlier try had finished it
     except NotThere:
         async with source(ports, database) as found:
+            branch = await _branch(ports, found)
             parent = None
             may = found.facts.major >= INCREMENTAL_SINCE and found.facts.summarizes
             if may and not run.args.get("full") and not storage.unreadable():
-                parent = await _parent(ports, database, found.facts.system)
+                parent = await _parent(ports, database, log_name(found.facts.system, branch))
             run.log(
                 f"{found.dsn}: PostgreSQL {found.facts.version}, {format_size(found.facts.bytes)}; "
                 f"{'what changed since ' + parent.id if parent else 'all of it'}, by {found.tools}"
             )
-            base = await take_base(run, found, storage, path, parent, ports.clock.now)
+            base = await take_base(run, found, storage, path, parent, branch, ports.clock.now)
         await save(storage, base)
     point("base.recorded")
     return {
@@ -131,11 +134,32 @@ async def _base(run: RunContext, ports: BackupPorts, database: str) -> dict[str,
     }
 
 
-async def _parent(ports: BackupPorts, database: str, system: str) -> Base | None:
+async def _branch(ports: BackupPorts, found: Source) -> int:
+    """Give the branch of the log to which the server's belongs now, once the server sends it to our receiver.
+
+    Before that nobody knows: the server may have been set back just now.
+    """
+    clock, server = ports.clock, Server(found.dsn, name_of(found.database))
+    begun = clock.monotonic()
+    try:
+        while not (await server.look(synchronous=False)).streaming:
+            if clock.monotonic() - begun > LOG_PATIENCE:
+                raise JobFailed(
+                    f"the log of {found.database} is not received, and a base backup is worth nothing without it",
+                    hint="the agent receives it; mainstay incidents says what is wrong with it",
+                )
+            await clock.sleep(LOOK_EVERY)
+    finally:
+        await server.close()
+    storage = ports.storage(found.settings.to)
+    return (await branches_of(storage, found.database, found.facts.system))[-1].number
+
+
+async def _parent(ports: BackupPorts, database: str, log: str) -> Base | None:
     """Give the backup on which an incremental one can stand; None when it is time for a full one."""
     settings = wal_of(ports, database)
     bases, _ = await bases_of(ports.storage(settings.to), database)
-    own = [base for base in bases if base.system == system]
+    own = [base for base in bases if base.log == log]
     if not own or own[-1].depth >= settings.incrementals:
         return None
     lineage(own[-1], {base.id: base for base in own})
@@ -147,7 +171,7 @@ async def _log(run: RunContext, ports: BackupPorts, database: str, path: str) ->
     clock = ports.clock
     storage = ports.storage(wal_of(ports, database).to)
     base = await load(storage, path)
-    archive = Archive(storage, log_home(base.database, base.system))
+    archive = Archive(storage, base.home)
     begun, pause = clock.monotonic(), LOOK_EVERY
     while True:
         contents = await archive.contents()

@@ -84,6 +84,11 @@ def bases_folder(database: str) -> str:
     return f"{home_of(database)}/base"
 
 
-def log_home(database: str, system: str) -> str:
-    """Give the folder of a server's log. Another server under the same name has another one."""
-    return f"{home_of(database)}/{system}"
+def log_name(system: str, branch: int = 0) -> str:
+    """Give what a branch of a server's log is called. Another server under the same name has another one."""
+    return f"{system}.{branch}" if branch else system
+
+
+def log_home(database: str, system: str, branch: int = 0) -> str:
+    """Give the folder of a server's log."""
+    return f"{home_of(database)}/{log_name(system, branch)}"

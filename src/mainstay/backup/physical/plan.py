@@ -1,12 +1,14 @@
 """Which base backup a restore begins at, and which log it needs, found out from the storage alone."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mainstay.backup.manifest import ManifestError
 from mainstay.backup.physical.archive import Archive, Contents, Kept
-from mainstay.backup.physical.layout import Fork, Segment, log_home
+from mainstay.backup.physical.branches import Branch, branches_of
+from mainstay.backup.physical.layout import Fork, Segment
 from mainstay.backup.physical.record import Base, bases_of, lineage
 from mainstay.backup.physical.target import Kind, Target
 from mainstay.core.errors import MainstayError
@@ -14,7 +16,7 @@ from mainstay.core.units import format_size
 from mainstay.ports.objects.base import Storage
 
 CLOCKS = 300.0
-"""Seconds by which the clocks of two machines may differ."""
+"""Seconds by which the clocks of two machines may differ: a standby that took over has its own."""
 
 
 class NoWay(MainstayError):
@@ -71,12 +73,57 @@ class Route:
         return lines
 
 
-async def survey(storage: Storage, database: str) -> tuple[list[Base], dict[str, Contents]]:
-    """Give the base backups of a database, and the log of each server that they are of. Raises `StorageError`."""
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a storage has of the server that was backed up last: its base backups, the oldest first, its branches."""
+
+    bases: list[Base]
+    branches: list[Branch]
+
+
+async def survey(storage: Storage, database: str) -> Survey:
+    """Look what there is of a database. Raises `StorageError`."""
     bases, _ = await bases_of(storage, database)
-    systems = dict.fromkeys(base.system for base in bases)
-    logs = {system: await Archive(storage, log_home(database, system)).contents() for system in systems}
-    return bases, logs
+    if not bases:
+        return Survey([], [])
+    system = bases[-1].system
+    own = [base for base in bases if base.system == system]
+    return Survey(own, await branches_of(storage, database, system))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One history of a server: the log of a timeline on a branch, and what leads to it."""
+
+    archive: Archive
+    contents: Contents
+    timeline: int
+    forks: list[Fork]
+    along: list[Base]
+    """The base backups on the way."""
+
+
+async def line_of(storage: Storage, bases: list[Base], timeline: int | None = None) -> Line:
+    """Give the history to which base backups of one branch belong. Raises `StorageError`, `Damaged`."""
+    archive = Archive(storage, bases[0].home)
+    contents = await archive.contents()
+    line = timeline or newest_timeline(bases, contents)
+    forks = await archive.forks(contents, line)
+    return Line(archive, contents, line, forks, [base for base in bases if _on(base, line, forks)])
+
+
+async def first_moment(storage: Storage, database: str, system: str) -> float | None:
+    """Give the first moment, by the server's clock, to which what is now the server's history can be restored.
+
+    None when there is no base backup of this very server since it was made, or set back. Raises as `line_of` does.
+    """
+    found = await survey(storage, database)
+    own = [base for base in found.bases if base.system == system and base.branch == found.branches[-1].number]
+    if not own:
+        return None
+    known = {base.id: base for base in own}
+    along = (await line_of(storage, own)).along
+    return min((base.ready for base in along if _entire(base, known)), default=None)
 
 
 @dataclass(frozen=True)
@@ -87,66 +134,78 @@ class Moments:
     newest: str | None
     holes: list[str]
     timeline: int
+    set_back: list[float] = field(default_factory=list)
+    """When the server was set back on its own timeline: moments from then to the next base backup are lost."""
 
     def document(self) -> dict[str, Any]:
         """Give it as JSON-able facts."""
-        facts = ("id", "taken_at", "parent", "bytes", "raw_bytes", "timeline", "version")
+        facts = ("id", "taken_at", "ready", "parent", "bytes", "raw_bytes", "timeline", "branch", "version")
         bases = [{name: getattr(base, name) for name in facts} for base in self.bases]
-        return {"bases": bases, "newest": self.newest, "missing": self.holes, "timeline": self.timeline}
+        found = {"bases": bases, "newest": self.newest, "missing": self.holes}
+        return {**found, "timeline": self.timeline, "set_back": self.set_back}
 
 
 async def moments(storage: Storage, database: str) -> Moments:
     """Find out which moments can be restored. Raises `StorageError`, `Damaged`."""
-    bases, logs = await survey(storage, database)
-    if not bases:
+    found = await survey(storage, database)
+    if not found.bases:
         return Moments([], None, [], 1)
-    system = bases[-1].system
-    own, contents = [base for base in bases if base.system == system], logs[system]
-    line = newest_timeline(own, contents)
-    forks = await Archive(storage, log_home(database, system)).forks(contents, line)
-    ways = [follow(base, contents, line, forks) for base in own if _on(base, line, forks)]
-    holes = dict.fromkeys(hole for _, hole in ways if hole)
-    newest = max((way[-1].name for way, _ in ways if way), default=None)
-    return Moments(own, newest, list(holes), line)
+    holes: dict[str, None] = {}
+    for number in sorted({base.branch for base in found.bases}):
+        line = await line_of(storage, [base for base in found.bases if base.branch == number])
+        ways = [follow(base, line.contents, line.timeline, line.forks) for base in line.along]
+        holes |= dict.fromkeys(hole for _, hole in ways if hole)
+        newest = max((way[-1].name for way, _ in ways if way), default=None)
+    set_back = [branch.begun_at for branch in found.branches[1:]]
+    return Moments(found.bases, newest, list(holes), line.timeline, set_back)
 
 
 async def route(storage: Storage, database: str, target: Target, timeline: int | None = None) -> Route:
     """Find the way to a moment. Raises `NoWay`, `ManifestError`, `StorageError`."""
-    bases, logs = await survey(storage, database)
-    if not bases:
-        raise NoWay(
-            f"there is no base backup of {database} in {storage.target()}",
-            hint=f"mainstay run base_backup:{database} takes one",
-        )
-    system = bases[-1].system
-    archive = Archive(storage, log_home(database, system))
-    contents = logs[system]
-    own = [base for base in bases if base.system == system]
-    line = timeline or newest_timeline(own, contents)
-    forks = await archive.forks(contents, line)
+    own = await _branch(storage, database, target)
     known = {each.id: each for each in own}
-    along = [base for base in own if _on(base, line, forks)]
-    fit = [base for base in along if _before(base, target)]
+    line = await line_of(storage, own, timeline)
+    fit = [base for base in line.along if _before(base, target)]
     if not fit:
-        first = min(own, key=lambda base: base.taken_at)
+        first = math.ceil(min(base.ready for base in own))
         raise NoWay(
             f"no base backup of {database} is old enough for {target}",
-            hint=f"the first moment is {Target(Kind.TIME, at=first.taken_at)}",
+            hint=f"the first moment is {Target(Kind.TIME, at=first)}",
         )
     missing = ""
     for base in reversed(fit):
         if not _entire(base, known):
             missing = missing or f"base backup {base.parent}"
             continue
-        later = [each.start for each in along if each.start > base.start and _after(each, target)]
-        segments, hole = follow(base, contents, line, forks, min(later, default=None))
+        later = [each.start for each in line.along if each.start > base.start and _after(each, target)]
+        segments, hole = follow(base, line.contents, line.timeline, line.forks, min(later, default=None))
         if segments and segments[-1].number >= base.last.number:
             if hole is not None and target.kind is Kind.LATEST:
                 hint = "say --to with a moment before it, or take a new base backup"
                 raise NoWay(f"the log has a hole at {hole}", hint=hint)
-            return Route(target, lineage(base, known), line, segments, archive, contents, hole)
+            chain = lineage(base, known)
+            return Route(target, chain, line.timeline, segments, line.archive, line.contents, hole)
         missing = missing or hole or base.last.name
     raise NoWay(f"what the base backups need is not in {storage.target()}: {missing} is missing")
+
+
+async def _branch(storage: Storage, database: str, target: Target) -> list[Base]:
+    """Give the base backups of the branch on which a moment lies. Raises `NoWay` when it has none."""
+    found = await survey(storage, database)
+    if not found.bases:
+        raise NoWay(
+            f"there is no base backup of {database} in {storage.target()}",
+            hint=f"mainstay run base_backup:{database} takes one",
+        )
+    before = [each for each in found.branches if target.kind is not Kind.TIME or each.begun_at <= target.at]
+    own = [base for base in found.bases if base.branch == before[-1].number]
+    if not own:
+        when = Target(Kind.TIME, at=before[-1].begun_at)
+        raise NoWay(
+            f"the server of {database} was set back at {when}, and there is no base backup since",
+            hint=f"say --to with a moment before that, or mainstay run base_backup:{database}",
+        )
+    return own
 
 
 def newest_timeline(bases: Iterable[Base], contents: Contents) -> int:
@@ -175,7 +234,7 @@ def _entire(base: Base, known: dict[str, Base]) -> bool:
 
 def _before(base: Base, target: Target) -> bool:
     if target.kind is Kind.TIME:
-        return base.taken_at <= target.at
+        return base.ready <= target.at
     if target.kind is Kind.LSN:
         return base.stop <= target.lsn
     return True
@@ -184,7 +243,7 @@ def _before(base: Base, target: Target) -> bool:
 def _after(base: Base, target: Target) -> bool:
     """Whether a base backup surely begins behind a moment; the clocks of two machines may differ."""
     if target.kind is Kind.TIME:
-        return base.begun_at > target.at + CLOCKS
+        return base.opened > target.at + CLOCKS
     return target.kind is Kind.LSN and base.start >= target.lsn
 
 

@@ -9,11 +9,10 @@ from mainstay.backup.fetch import Damaged
 from mainstay.backup.manifest import ManifestError
 from mainstay.backup.physical.checks import Soundness, check_indexes, check_pages
 from mainstay.backup.physical.cluster import FAST
-from mainstay.backup.physical.plan import NoWay, Route, route
-from mainstay.backup.physical.record import bases_of
+from mainstay.backup.physical.plan import NoWay, Route, first_moment, route
 from mainstay.backup.physical.restore import throwaway
 from mainstay.backup.physical.server import markers_of
-from mainstay.backup.physical.source import wal_of
+from mainstay.backup.physical.source import address, facts_of, wal_of
 from mainstay.backup.physical.target import LATEST, Kind, Target
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session
@@ -71,11 +70,14 @@ async def prove(run: RunContext, ports: BackupPorts, database: str) -> Verdict:
     if reason := storage.unreadable():
         return Verdict(LATEST, unproven={"markers": reason})
     live = await _live(ports, database)
-    bases, _ = await bases_of(storage, database)
-    first = min((base.taken_at for base in bases), default=None)
+    # Marker rows that came along from another server, or from before this one was set back, are from moments that its
+    # log never had.
+    system = (await facts_of(address(ports, database))).system
+    first = await first_moment(storage, database, system)
     if first is None:
         raise MainstayError(
-            f"there is no base backup of {database}", hint=f"mainstay run base_backup:{database}"
+            f"there is no base backup of what the server of {database} is now",
+            hint=f"mainstay run base_backup:{database}",
         )
     target = choose(live, max(first, ports.clock.now() - DEEP), random.Random(run.id))  # noqa: S311  # no secret
     verdict = Verdict(target)

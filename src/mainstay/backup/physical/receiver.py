@@ -8,10 +8,11 @@ from mainstay.backup.physical.source import KEEPALIVE, Source
 from mainstay.ports.postgres.child import child
 
 BROKEN = re.compile(
-    "has already been removed|is not in this server's history|is ahead of the WAL flush position"
-    "|system identifier does not match"
+    "has already been removed|is not in this server's history|system identifier does not match"
 )
 """What it says when the log cannot be followed any more from where we stand."""
+SET_BACK = re.compile("is ahead of the WAL flush position")
+"""And when the server itself does not have what we received of it."""
 
 
 def argv(source: Source, spool: Path, name: str) -> list[str]:

@@ -7,10 +7,11 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mainstay.backup.manifest import ManifestError, Piece
-from mainstay.backup.physical.layout import Segment, bases_folder
+from mainstay.backup.physical.layout import Segment, bases_folder, log_home, log_name
 from mainstay.ports.objects.base import NotThere, Storage, chunked
 
-FORMAT = 1
+FORMAT = 2
+"""That of a base backup on a branch; the others are the first, which older versions of mainstay can restore."""
 NAME = "base.json"
 
 
@@ -22,7 +23,7 @@ class Base(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = FORMAT
+    format: int = 1
     id: str
     database: str
     system: str
@@ -40,8 +41,14 @@ class Base(BaseModel):
     timeline: int
     start: int
     stop: int
+    branch: int = 0
+    """Which branch of the server's log it belongs to; another one than the first when the server was set back."""
     begun_at: float
     taken_at: float
+    opened_at: float | None = None
+    """When it was begun, by the server's own clock, which moments to restore are told by."""
+    ready_at: float | None = None
+    """And when the server was done: moments from then on can be restored."""
     seconds: float
     parts: list[Piece]
     manifest: Piece
@@ -60,6 +67,26 @@ class Base(BaseModel):
     def raw_bytes(self) -> int:
         """What it takes unpacked."""
         return sum(part.raw_bytes for part in self.parts)
+
+    @property
+    def log(self) -> str:
+        """What the log is called that it needs."""
+        return log_name(self.system, self.branch)
+
+    @property
+    def home(self) -> str:
+        """The folder of the log that it needs."""
+        return log_home(self.database, self.system, self.branch)
+
+    @property
+    def opened(self) -> float:
+        """A moment before it was begun, by the server's clock; ours where an older mainstay did not ask for that."""
+        return self.begun_at if self.opened_at is None else self.opened_at
+
+    @property
+    def ready(self) -> float:
+        """The first moment that can be restored from it, likewise."""
+        return self.taken_at if self.ready_at is None else self.ready_at
 
     @property
     def first(self) -> Segment:

@@ -1,16 +1,17 @@
 """Which base backups and which log may go: every moment within `keep` stays, and so does what was proven last."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from mainstay.backup.manifest import ManifestError
-from mainstay.backup.physical.archive import Archive, Contents
-from mainstay.backup.physical.layout import Segment, bases_folder, log_home
+from mainstay.backup.physical.archive import Contents
+from mainstay.backup.physical.layout import Segment, bases_folder, home_of
 from mainstay.backup.physical.record import NAME, Base, bases_of, lineage
 from mainstay.core.crash import point
 from mainstay.core.run import RunState
 from mainstay.core.units import format_duration
-from mainstay.ports.objects.base import Denied, Storage
+from mainstay.ports.objects.base import Denied, Entry, Storage
 from mainstay.store import runs
 from mainstay.store.base import Store, Tx
 
@@ -20,6 +21,8 @@ LEAP = 40 * DAY
 """A newest base backup that is older than this may as well be a clock that was set wrong."""
 RECENT = 2 * DAY
 """Objects without an owner are left alone for so long."""
+
+LOG = re.compile(r"\d+(\.\d+)?")
 
 LAST, NEEDED = "last proven", "a newer one needs it"
 
@@ -85,14 +88,15 @@ def unneeded(contents: Contents, kept: dict[str, str], bases: Iterable[Base], si
     floors = [base.first.number for base in stay if kept[base.id] not in (LAST, NEEDED)]
     islands = [range(base.first.number, base.last.number + 1) for base in stay if kept[base.id] == LAST]
     floor = min(floors, default=None)
-    gone = []
-    for name, some in contents.whole.items():
+
+    def past(name: str) -> bool:
         number = Segment.named(name, size).number
-        if (floor is None or number < floor) and not any(number in island for island in islands):
-            gone += [each.path for each in some]
-    return gone + [
-        each.path for name, some in contents.parts.items() for each in some if name in contents.whole
-    ]
+        return (floor is None or number < floor) and not any(number in island for island in islands)
+
+    gone = [each.path for name, some in contents.whole.items() if past(name) for each in some]
+    # Of a segment that was never finished, or is there whole, pieces may be left.
+    parts = [some for name, some in contents.parts.items() if name in contents.whole or past(name)]
+    return gone + [each.path for some in parts for each in some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +139,34 @@ async def _prune(
     for base in [base for base in bases if base.id in made.delete]:
         await _delete_base(storage, base.path)
     count = 0
-    for system in dict.fromkeys(base.system for base in bases):
-        own = [base for base in bases if base.system == system]
-        contents = await Archive(storage, log_home(database, system)).contents()
-        for path in unneeded(contents, made.keep, own, own[0].segment_size):
+    for log, entries in (await _logs(storage, database)).items():
+        own = [base for base in bases if base.log == log]
+        for path in _past(entries, own, made.keep, now):
             await storage.delete(path)
             point("wal.pruned")
             count += 1
     return Gone(len(made.delete), count, await _orphans(storage, database, now, current))
+
+
+async def _logs(storage: Storage, database: str) -> dict[str, list[Entry]]:
+    """Give the objects of every log that was ever kept of a database, by the log's name."""
+    home, found = home_of(database), dict[str, list[Entry]]()
+    async for entry in storage.list(home):
+        log = entry.path.removeprefix(f"{home}/").split("/")[0]
+        if LOG.fullmatch(log):
+            found.setdefault(log, []).append(entry)
+    return found
+
+
+def _past(entries: list[Entry], own: list[Base], kept: dict[str, str], now: float) -> list[str]:
+    """Give the objects of a log that may go; all of one that no base backup needs, and that nobody writes any more."""
+    if any(base.id in kept for base in own):
+        contents = Contents()
+        for entry in entries:
+            contents.add(entry)
+        return unneeded(contents, kept, own, own[0].segment_size)
+    young = now - max(entry.modified for entry in entries) < RECENT
+    return [] if young else [entry.path for entry in entries]
 
 
 async def _delete_base(storage: Storage, path: str) -> None:

@@ -40,6 +40,15 @@ class Spool:
         """The newest segment, whole or not."""
         return max([*self.whole[-1:], *([self.partial] if self.partial else [])], default=None)
 
+    def end(self, timeline: int, size: int) -> int:
+        """Give the position up to which there is log of a timeline, 0 for none; `size` is that of a segment."""
+        wholes = [Segment.named(name, size) for name in self.whole[-1:]]
+        ends = [each.end for each in wholes if each.timeline == timeline]
+        if self.partial is not None and int(self.partial[:8], 16) == timeline:
+            data, _ = _news(self.folder / f"{self.partial}{PARTIAL}", 0)
+            ends.append(Segment.named(self.partial, size).start + len(data))
+        return max(ends, default=0)
+
     def mend(self, size: int) -> None:
         """Delete an unfinished segment without its full size: a full disk left it, and the receiver refuses it."""
         for file in self.folder.glob(f"*{PARTIAL}"):
@@ -82,7 +91,7 @@ class Shipper:
             return news
 
     async def begin_anew(self) -> None:
-        """Forget what was shipped and delete the spool: a server that was set back writes the same names once more."""
+        """Forget what was shipped and delete the spool: the log is followed from another place on."""
         async with self._turn:
             await asyncio.to_thread(Spool(self.folder).clear)
             self.floor = self.tip = None

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from mainstay.backup.physical.layout import parse_lsn
 from mainstay.backup.physical.settings import WalSettings
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session
@@ -33,7 +34,11 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        (SELECT count(*) FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
        COALESCE((SELECT setting FROM pg_catalog.pg_settings WHERE name = 'summarize_wal'), 'off') = 'on',
        (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user),
-       current_setting('wal_level')
+       current_setting('wal_level'), extract(epoch FROM pg_catalog.clock_timestamp())::float8,
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+            ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()) END,
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_flush_lsn() END::text
 """
 SETTINGS = """
 SELECT name::text, current_setting(name) FROM pg_catalog.pg_settings
@@ -57,6 +62,17 @@ class Facts:
     summarizes: bool
     may: bool
     level: str
+    now: float
+    """Its clock, in seconds since 1970."""
+    file: str | None
+    """The name of a segment of the timeline that it writes."""
+    flushed: int
+    """Up to where its log is on its disk."""
+
+    @property
+    def timeline(self) -> int | None:
+        """The timeline that it writes; None for a standby."""
+        return int(self.file[:8], 16) if self.file else None
 
 
 @dataclass(frozen=True)
@@ -96,8 +112,8 @@ def address(ports: BackupPorts, database: str) -> Dsn:
 async def facts_of(dsn: Dsn) -> Facts:
     """Ask a server what it is. Raises `PostgresError`."""
     async with session(dsn) as connection:
-        version, *rest = await one(connection, ABOUT)
-    return Facts(version.split()[0], *rest)
+        version, *rest, flushed = await one(connection, ABOUT)
+    return Facts(*[version.split()[0], *rest, parse_lsn(flushed or "0/0")])
 
 
 async def settings_of(dsn: Dsn) -> dict[str, str]:

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.backup.physical.alarms import GAP, MARKERS, SLOT, STORAGE, STREAM, SYNC, Alarm, Alarms, unmarked
 from mainstay.backup.physical.archive import Archive
-from mainstay.backup.physical.layout import log_home
-from mainstay.backup.physical.receiver import BROKEN, Receiver
+from mainstay.backup.physical.branches import begin
+from mainstay.backup.physical.layout import home_of, log_name
+from mainstay.backup.physical.receiver import BROKEN, SET_BACK, Receiver
 from mainstay.backup.physical.record import bases_of
 from mainstay.backup.physical.release import let_commits_go
 from mainstay.backup.physical.server import Server, mark, name_of
-from mainstay.backup.physical.shipper import Shipper, Spool, plant, systems
+from mainstay.backup.physical.shipper import Shipper, Spool, systems
 from mainstay.backup.physical.source import Source, address, source, wal_of
+from mainstay.backup.physical.start import is_ahead, newest_log, resume
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous, waits_for
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.errors import MainstayError
@@ -43,10 +46,14 @@ class State:
     """What the parts of a stream tell each other."""
 
     system: str | None = None
+    log: str | None = None
+    """What the log is called that is received: a branch of the server's."""
     said: str = ""
     """Why the receiver ended last."""
     broken: bool = False
     """The log cannot be followed from where the spool ends: begin anew."""
+    set_back: bool = False
+    """The server does not have what we received of it: what it writes from now on is another log."""
     slot_dropped: bool = False
 
 
@@ -100,12 +107,17 @@ class Stream:
         finally:
             await self._server.close()
 
-    def shipper(self, system: str) -> Shipper:
-        """Give the one that ships a server's log."""
-        if system not in self._shippers:
-            archive = Archive(self._storage, log_home(self.database, system))
-            self._shippers[system] = Shipper(archive, self._folder / system)
-        return self._shippers[system]
+    def shipper(self, log: str) -> Shipper:
+        """Give the one that ships a log, by the log's name."""
+        if log not in self._shippers:
+            archive = Archive(self._storage, f"{home_of(self.database)}/{log}")
+            self._shippers[log] = Shipper(archive, self._folder / log)
+        return self._shippers[log]
+
+    @property
+    def current(self) -> Shipper | None:
+        """The one that ships what is received now; None until a server was seen."""
+        return self._shippers.get(self.state.log or "")
 
     # Receiving
 
@@ -115,11 +127,9 @@ class Stream:
             began = self._clock.monotonic()
             try:
                 async with source(self._ports, self.database) as found:
-                    await self._prepare(found)
+                    log = await self._prepare(found)
                     self._began = self._clock.monotonic()
-                    self.state.said = await self._receiver.run(
-                        found, self._folder / found.facts.system, self.name
-                    )
+                    self.state.said = await self._receiver.run(found, self._folder / log, self.name)
             except (MainstayError, OSError) as fault:
                 self.state.said = str(fault)
             await self._ended()
@@ -130,6 +140,7 @@ class Stream:
         """The receiver should never end: say so, and whether the log can be followed from where it was."""
         logger.warning("the log of %s is not received: %s", self.database, self.state.said)
         await self._alarms.say(self._unreceived(Severity.WARNING))
+        self.state.set_back = self.state.set_back or bool(SET_BACK.search(self.state.said))
         if BROKEN.search(self.state.said):
             self.state.broken = True
             await self._gap(self.state.said)
@@ -143,26 +154,46 @@ class Stream:
             "look at the server and the way to it; mainstay tries again all the time and goes on where it was",
         )
 
-    async def _prepare(self, found: Source) -> None:
-        """Make sure that the server keeps what we lack, and that the receiver begins where the storage ends."""
+    async def _prepare(self, found: Source) -> str:
+        """Make sure that the server keeps what we lack, and that the receiver begins where the storage ends.
+
+        Gives the name of the log that is received from now on.
+        """
         system = found.facts.system
         if self.state.system not in (None, system):
             await self._gap(f"the server at {found.dsn} is another one than before")
+        if self.state.log is None or self.state.system != system:
+            self.state.log = await newest_log(self._storage, self.database, system, self._folder)
         self.state.system = system
         await self._make_slot(found)
-        await asyncio.to_thread(Spool(self._folder / system).mend, found.facts.segment)
-        shipper = self.shipper(system)
+        shipper = self.shipper(self.state.log)
+        await asyncio.to_thread(Spool(shipper.folder).mend, found.facts.segment)
+        new = self.state.log not in self._seeded
+        if self.state.set_back or await is_ahead(shipper, found.facts, look_there=new):
+            return await self._branch_off(found)
         if self.state.broken:
             await shipper.ship()
             await shipper.begin_anew()
-            self.state.broken = False
-        elif system not in self._seeded:
-            await self._resume(shipper, found.facts.segment)
-        self._seeded.add(system)
+        elif new and (lost := await resume(shipper, found.facts.segment)):
+            await self._gap(lost)
+        self.state.broken = False
+        self._seeded.add(self.state.log)
         try:
-            await self._first_base(system)
+            await self._first_base(self.state.log)
         except MainstayError as fault:
             logger.warning("whether there is a base backup of %s is not known: %s", self.database, fault)
+        return self.state.log
+
+    async def _branch_off(self, found: Source) -> str:
+        """Keep what a server that was set back writes apart from what it wrote before under the same names."""
+        system = found.facts.system
+        branch = await begin(self._storage, self.database, system, found.facts.now)
+        self.state.log = log_name(system, branch.number)
+        self._seeded.add(self.state.log)
+        self.shipper(self.state.log)
+        self.state.broken = self.state.set_back = False
+        await self._gap(f"the server at {found.dsn} was set back: it does not have what was received of it")
+        return self.state.log
 
     async def _make_slot(self, found: Source) -> None:
         # On a connection of its own: nobody may keep the watch waiting.
@@ -173,37 +204,10 @@ class Stream:
         finally:
             await server.close()
 
-    async def _resume(self, shipper: Shipper, size: int) -> None:
-        """Begin where the storage ends; where the spool ends, when the storage cannot be asked."""
-        try:
-            await self._seed(shipper, size)
-        except MainstayError as fault:
-            if self._storage.unreadable():
-                await self._gap(f"where the storage ends cannot be gone on from: {fault}")
-            elif (await asyncio.to_thread(Spool.look, shipper.folder)).tip is None:
-                raise  # to begin anywhere would leave a hole; the server keeps its log meanwhile
-            logger.warning("the log of %s goes on from the spool: %s", self.database, fault)
-
-    async def _seed(self, shipper: Shipper, size: int) -> None:
-        """Let the receiver go on behind the newest segment of the storage, when that is further than our spool.
-
-        Another node may have had this role, or this machine lost its disk.
-        """
-        newest = (await shipper.archive.contents()).newest()
-        spool = await asyncio.to_thread(Spool.look, shipper.folder)
-        if newest is None or (spool.tip is not None and (spool.tip > newest or spool.whole[-1:] == [newest])):
-            return
-        await shipper.ship()
-        contents = await shipper.archive.contents()
-        kept = contents.whole[contents.newest() or newest][0]
-        data = await shipper.archive.read(kept)
-        if len(data) == size:
-            await asyncio.to_thread(plant, shipper.folder, kept.name, data)
-
-    async def _first_base(self, system: str) -> None:
+    async def _first_base(self, log: str) -> None:
         bases, _ = await bases_of(self._storage, self.database)
-        if not any(base.system == system for base in bases):
-            await self._want_base(f"first:{system}", "there is none of this server yet")
+        if not any(base.log == log for base in bases):
+            await self._want_base(f"first:{log}", "there is none of this server yet")
 
     async def _gap(self, why: str) -> None:
         await self._alarms.say(
@@ -242,8 +246,14 @@ class Stream:
             await self._clock.sleep(pause)
 
     async def _ship_all(self) -> None:
-        for system in await asyncio.to_thread(systems, self._folder):
-            await self.shipper(system).ship()
+        for log in await asyncio.to_thread(systems, self._folder):
+            shipper = self.shipper(log)
+            news = await shipper.ship()
+            if not news and self.state.log not in (None, log):
+                # All of it is in the storage, and nobody receives it any more.
+                del self._shippers[log]
+                self._seeded.discard(log)
+                await asyncio.to_thread(shutil.rmtree, shipper.folder, ignore_errors=True)
 
     async def _unshipped(self, fault: Exception) -> None:
         since = self._clock.monotonic() - self._shipped_at
@@ -322,7 +332,7 @@ class Stream:
         )
 
     async def _keep_slot(self, sight: Sight) -> None:
-        shipper = self._shippers.get(self.state.system or "")
+        shipper = self.current
         floor = shipper.floor if shipper else None
         if sight.slot is None or sight.kept_from is None:
             await self._want_slot(sight)
@@ -348,7 +358,7 @@ class Stream:
         """Make the slot anew once the storage has nearly all: the disk is not in danger any more."""
         if sight.slot is not None:
             await self._server.drop_slot()
-        shipper = self._shippers.get(self.state.system or "")
+        shipper = self.current
         if shipper is None or shipper.tip is None or self.pace.well(self._clock.monotonic()) == 0:
             return
         if sight.flushed - shipper.tip < TOO_MUCH * self.settings.most_retained:
