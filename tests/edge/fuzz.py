@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import h11
 
 from mainstay.edge.http.exchange import Head
-from mainstay.edge.http.head import Refused, read_head
+from mainstay.edge.http.head import Blocks, Refused, read_head
 from mainstay.edge.http.limits import HeadLimits
 from tests.edge.grammar import Meaning, meaning
 
@@ -163,12 +163,12 @@ def _bent(raw: bytes, chance: random.Random) -> bytes:
             return raw[:at] + raw[at : at + 1].swapcase() + raw[at + 1 :]
 
 
-def judge(raw: bytes) -> tuple[str, str]:
+def judge(raw: bytes, blocks: Blocks) -> tuple[str, str]:
     """What came of a case, and what is wrong with that (nothing, if all is well)."""
-    try:
-        ours: Head | None = read_head(raw, LIMITS)
-    except Refused:
-        ours = None
+    first = read(raw, None)
+    if read(raw, remembering(raw, blocks)) != first:
+        return "wrong", "it is read in another way when its header lines are remembered"
+    ours = None if first[0] is None else read_head(raw, LIMITS)
     wanted = meaning(raw, head=LIMITS.head, headers=LIMITS.headers, uri=LIMITS.uri, body=LIMITS.body)
     if len(raw) > LIMITS.head:
         ours = None  # the connection refuses it before the gate
@@ -177,6 +177,27 @@ def judge(raw: bytes) -> tuple[str, str]:
     if wanted is None:
         return "passed", "the grammar refuses it"
     return "passed", _differs(ours, wanted) or _differs_from_h11(ours, raw)
+
+
+def read(raw: bytes, blocks: Blocks | None) -> tuple[object, ...]:
+    """All that a head says; None and why not, when it is refused."""
+    try:
+        head = read_head(raw, LIMITS, blocks)
+    except Refused as refused:
+        return None, refused.status, refused.why
+    return tuple(getattr(head, name) for name in Head.__slots__ if name != "block")
+
+
+OTHERS = (b"GET / HTTP/1.1", b"POST /x?y HTTP/1.1", b"QUERY /q HTTP/1.1", b"HEAD / HTTP/1.0")
+
+
+def remembering(raw: bytes, blocks: Blocks) -> Blocks:
+    """Have the header lines of a head read behind other request lines, so often that they are remembered."""
+    lines = raw.removeprefix(b"\r\n").partition(b"\r\n")[2]
+    for line in OTHERS:
+        for _ in range(2):
+            read(line + b"\r\n" + lines, blocks)
+    return blocks
 
 
 def _differs(ours: Head, wanted: Meaning) -> str:
@@ -224,12 +245,14 @@ def run(count: int, seed: int) -> tuple[Counter[str], list[tuple[bytes, str]]]:
     """Judge so many cases; the counts, and the first cases that the readers see differently."""
     counts: Counter[str] = Counter()
     wrong: list[tuple[bytes, str]] = []
+    blocks = Blocks()
     for raw in cases(count, seed):
-        verdict, fault = judge(raw)
+        verdict, fault = judge(raw, blocks)
         counts[verdict] += 1
         if fault:
             counts["wrong"] += 1
             wrong = [*wrong, (raw, fault)][:20]
+    counts["remembered"] = blocks.hits
     return counts, wrong
 
 

@@ -10,6 +10,7 @@ import random
 import re
 
 import h11
+import httptools
 import pytest
 
 from mainstay.edge.http import head
@@ -27,6 +28,14 @@ def test_three_readers_read_every_head_alike() -> None:
     assert wrong == []
     assert counts["passed"] > COUNT / 10
     assert counts["refused"] > COUNT / 10
+    assert counts["remembered"] > COUNT
+
+
+def test_to_remember_lines_whose_meaning_depends_on_more_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(head, "DEPENDENT", head.DEPENDENT - {b"expect"})
+    assert fuzz.run(3000, 1)[1]
 
 
 SABOTAGE = [
@@ -112,3 +121,14 @@ def test_what_we_take_for_a_body_in_chunks_h11_takes_for_the_same() -> None:
             taken += 1
             assert theirs(raw) == found, raw
     assert taken > COUNT / 5
+
+
+@pytest.mark.parametrize("target", [b"/%b", b"/a%bb", b"/?%b", b"/?a%bb"])
+def test_our_expression_for_targets_lets_nothing_pass_that_httptools_would_not(target: bytes) -> None:
+    passed = 0
+    for each in BYTES:
+        raw = b"GET " + target.replace(b"%b", each) + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+        if head.LINE.match(raw):
+            passed += 1
+            httptools.HttpRequestParser(None).feed_data(raw)
+    assert passed > 80

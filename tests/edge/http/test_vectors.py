@@ -58,6 +58,18 @@ async def test_vector(vector: Vector) -> None:
         await judge(vector, ledger, client)
 
 
+@pytest.mark.parametrize("vector", ALL, ids=lambda vector: vector.name)
+async def test_vector_whose_header_lines_are_remembered(vector: Vector) -> None:
+    async with serving(Ledger()) as server:
+        for _ in range(3):  # noted, kept, used
+            ledger = server.handler = Ledger()
+            async with calling(server) as client:
+                client.send(vector.send)
+                await judge(vector, ledger, client)
+        assert server.blocks is not None
+        assert server.blocks.hits or not vector.seen or b"HTTP/1.0" in vector.send
+
+
 async def judge(vector: Vector, ledger: Ledger, client: Client) -> None:
     method = vector.send.split()[0] if vector.send.startswith(b"HEAD") else b"GET"
     answers = [await client.answer(method) for _ in vector.statuses]

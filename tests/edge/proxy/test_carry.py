@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.limits import Limits
 from mainstay.edge.proxy.gateway import SAFE_ID
+from mainstay.edge.proxy.headers import onward
 from tests.edge.origins import Call, answer, raw_origin, reset, says
 from tests.edge.proxy.parts import HOST, Open, read_answer, route, running
 from tests.helpers import aeventually
@@ -322,3 +324,13 @@ async def test_requests_of_one_connection_are_answered_in_their_order() -> None:
             assert (await read_answer(reader))[1] == b"/%d" % n
         writer.close()
         assert len(origin.calls) == 1
+
+
+def test_what_an_origin_sees_of_remembered_lines_follows_the_policy_that_asks() -> None:
+    head = Head(
+        b"GET", b"/", b"/", b"", b"1.1", b"a", [(b"authorization", b"b"), (b"x-a", b"c"), (b"te", b"d")]
+    )
+    without = frozenset({b"authorization"})
+    for _ in range(2):
+        assert onward(head, frozenset()) == b"authorization: b\r\nx-a: c\r\n"
+        assert onward(head, without) == b"x-a: c\r\n"

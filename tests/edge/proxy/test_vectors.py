@@ -56,6 +56,17 @@ async def test_vector(case: dict[str, Any]) -> None:
             await judge(case, gateway, origin)
 
 
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
+async def test_vector_whose_header_lines_are_remembered(case: dict[str, Any]) -> None:
+    async with raw_origin(careful) as origin:
+        policy = Open([route(origin.url)], to_origin=[(b"x-user-id", b"alice"), (b"x-user-plan", b"paid")])
+        async with running(*policy.routes, policy=policy, limits=SMALL) as gateway:
+            for _ in range(3):  # noted, kept, used
+                for call in origin.calls:
+                    call.seen = b""
+                await judge(case, gateway, origin)
+
+
 async def judge(case: dict[str, Any], gateway: Running, origin: RawOrigin) -> None:
     reader, writer = await gateway.connect()
     client = Client(reader, writer)

@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             self._buffer = raw[end:]
             raw = raw[:end]
         self._opened = False
-        self._open_turn(read_head(raw, limits))
+        self._open_turn(read_head(raw, limits, server.blocks))
         return self.phase != HELD
 
     def _judge_beginning(self, raw: bytes) -> None:

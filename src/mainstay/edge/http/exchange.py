@@ -11,11 +11,36 @@ Header = tuple[bytes, bytes]
 """Name in lower case, and value without the white space around it."""
 
 
+class Block:
+    """The lines of a head behind its first one, and what follows from their bytes alone.
+
+    It may serve many requests, at once and one after the other (`memory`), so nobody changes it; what is kept here
+    besides, so that it is worked out once, must follow from these lines too.
+    """
+
+    __slots__ = ("agent", "fields", "headers", "host", "keep_alive", "length", "onward", "onward_without")
+
+    def __init__(self, headers: list[Header], host: bytes = b"", length: int = 0) -> None:
+        self.headers = headers
+        """As they came, repeated ones in their order."""
+        self.fields = dict(headers)
+        """The headers by name, the last one of each."""
+        self.host = host
+        self.length = length
+        self.keep_alive = True
+        self.agent: str | None = None
+        """What the access log says of `User-Agent`, once somebody has worked it out."""
+        self.onward: bytes | None = None
+        self.onward_without: frozenset[bytes] | None = None
+        """The lines that an origin may see, once somebody has worked them out, and what was left out of them."""
+
+
 class Head:
     """A request's head that was judged well-formed (RFC 9112, and the stricter rules of this house)."""
 
     __slots__ = (
-        "expect", "headers", "host", "keep_alive", "length", "method", "path", "query", "target", "upgrade", "version",
+        "block", "expect", "headers", "host", "keep_alive", "length", "method", "path", "query", "target", "upgrade",
+        "version",
     )  # fmt: skip
 
     def __init__(
@@ -28,7 +53,9 @@ class Head:
         host: bytes,
         headers: list[Header],
         length: int | None = 0,
+        block: Block | None = None,
     ) -> None:
+        self.block = Block(headers) if block is None else block
         self.method = method
         """In upper case."""
         self.target = target

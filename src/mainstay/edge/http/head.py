@@ -8,8 +8,9 @@ import re
 
 import httptools
 
-from mainstay.edge.http.exchange import Head, Header
+from mainstay.edge.http.exchange import Block, Head, Header
 from mainstay.edge.http.limits import HeadLimits
+from mainstay.edge.http.memory import LONGEST, Memory
 
 LINE = re.compile(rb"([A-Z][A-Z-]*) ((/[!$-;=@-\[\]-~]*+)(?:\?([!$-;=?-~]*+))?) HTTP/(1\.[01])\r\n")
 """Targets in origin form, of what RFC 3986 allows or browsers send: no `#`, `"`, `<`, `>`, and no `\\` in the path."""
@@ -27,6 +28,8 @@ METHODS = frozenset(
 MEANINGFUL = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"connection", b"expect", b"upgrade"}
 )
+DEPENDENT = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+"""Headers whose meaning depends on more than the header lines."""
 LONGEST_LENGTH = 15
 """Digits of a Content-Length; a petabyte is not a request."""
 HOSTS_KNOWN = 1024
@@ -58,8 +61,43 @@ _sink = _Sink()
 _known_hosts: set[bytes] = set()
 
 
-def read_head(raw: bytes, limits: HeadLimits) -> Head:
-    """Give what a whole head says; `raw` ends with its empty line. Raises `Refused`."""
+class Blocks:
+    """Header lines that came more than once, ready to be used again. What is in them follows from their bytes alone."""
+
+    __slots__ = ("hits", "limits", "memory")
+
+    def __init__(self) -> None:
+        self.memory: Memory[Block] = Memory()
+        self.limits: HeadLimits | None = None
+        self.hits = 0
+        """Heads whose lines were not read again."""
+
+    def find(self, lines: bytes, limits: HeadLimits) -> Block | None:
+        """Give what was read from these very lines before."""
+        if limits is not self.limits:
+            self.memory.clear()
+            self.limits = limits
+        return self.memory.get(lines)
+
+    def met(self, lines: bytes, head: Head) -> None:
+        """Take note of lines that are not known yet and were read in this head, of HTTP/1.1."""
+        block, length = head.block, head.length
+        # What these say depends on the request line as well.
+        if length is None or not DEPENDENT.isdisjoint(block.fields):
+            return
+        block.host, block.length, block.keep_alive = head.host, length, head.keep_alive
+        self.memory.met(lines, block, 1024 + 4 * len(lines) + 256 * len(block.headers))
+
+
+_methods_read: set[bytes] = set()
+"""Methods that httptools has nothing against. Of the rest of a line `LINE` lets nothing pass that it would not."""
+
+
+def read_head(raw: bytes, limits: HeadLimits, blocks: Blocks | None = None) -> Head:
+    """Give what a whole head says; `raw` ends with its empty line. Raises `Refused`.
+
+    With `blocks`, lines that are remembered are not read again; the verdict is the same.
+    """
     line = LINE.match(raw)
     if line is None:
         raw = raw.removeprefix(b"\r\n")  # RFC 9112 2.2: one empty line before a request is passed over
@@ -71,7 +109,26 @@ def read_head(raw: bytes, limits: HeadLimits) -> Head:
         raise Refused(414, "the target is too long")
     if method not in METHODS:
         raise Refused(501, "this method is not known here")
-    head = Head(method, target, path, query or b"", version, b"", _headers(raw, limits))
+    if blocks is None or version != b"1.1" or len(raw) - line.end() > LONGEST:
+        return _read(raw, method, target, path, query or b"", version, limits)
+    lines = raw[line.end() :]
+    block = blocks.find(lines, limits)
+    if block is None or method not in _methods_read:
+        head = _read(raw, method, target, path, query or b"", version, limits)
+        _methods_read.add(method)  # httptools has no objection to it
+        if block is None:
+            blocks.met(lines, head)
+        return head
+    blocks.hits += 1
+    head = Head(method, target, path, query or b"", version, block.host, block.headers, block.length, block)
+    head.keep_alive = block.keep_alive
+    return head
+
+
+def _read(
+    raw: bytes, method: bytes, target: bytes, path: bytes, query: bytes, version: bytes, limits: HeadLimits
+) -> Head:
+    head = Head(method, target, path, query, version, b"", _headers(raw, limits))
     _interpret(head, limits)
     return head
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from mainstay.edge.http.burst import Burst
 from mainstay.edge.http.connection import Connection
 from mainstay.edge.http.exchange import Handler
-from mainstay.edge.http.head import Refused
+from mainstay.edge.http.head import Blocks, Refused
 from mainstay.edge.http.limits import Limits
 from mainstay.edge.http.problem import HEADERS, problem, refuse
 from mainstay.edge.http.trust import Trust
@@ -69,7 +69,10 @@ class Server:
         limits: Limits | None = None,
         trust: Trust | None = None,
         observer: Observer | None = None,
+        *,
+        alike: bool = True,
     ) -> None:
+        """With `alike`, header lines that come again are remembered instead of read once more."""
         self.handler = handler
         self.clock = clock
         self.limits = limits or Limits()
@@ -81,6 +84,7 @@ class Server:
         """Clients that were refused before any handler saw their request."""
         self.burst = Burst()
         """What is to be sent at the end of this round of the loop."""
+        self.blocks = Blocks() if alike else None
         self._observer = observer or Silent()
         self._connections: set[Connection] = set()
         self._leads: dict[int, bytes] = {}

@@ -1,6 +1,7 @@
 """Counts and notes what became of every request of one listener."""
 
 from mainstay.edge.http.accesslog import AccessLog, milliseconds, quoted, said
+from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.head import Refused
 from mainstay.edge.http.meter import Cell, Family, Histogram, Meter
 from mainstay.edge.http.turn import Turn
@@ -146,11 +147,16 @@ class Witness:
     def connections(self, count: int) -> None:
         self._open.set(count)
 
-    def _agent(self, agent: bytes) -> str:
+    def _agent(self, head: Head) -> str:
         """Quote a program's name; there are few of them, so they are remembered."""
-        if len(self._agents) >= AGENTS:
-            self._agents.clear()
-        found = self._agents[agent] = said("agent", agent[:256].decode("latin-1"))
+        agent = head.get(b"user-agent")
+        found = self._agents.get(agent) if agent else ""
+        if found is None:
+            if len(self._agents) >= AGENTS:
+                self._agents.clear()
+            found = said("agent", agent[:256].decode("latin-1")) if agent else ""
+            self._agents[agent or b""] = found
+        head.block.agent = found
         return found
 
     def _client(self, turn: Turn) -> str:
@@ -177,8 +183,9 @@ class Witness:
 
     def _line(self, turn: Turn, seconds: float, cut: bool) -> str:
         head = turn.head  # neither its path nor its host can hold a quote: the gate has seen to that
-        agent = head.get(b"user-agent")
-        more = (self._agents.get(agent) or self._agent(agent)) if agent else ""
+        more = head.block.agent
+        if more is None:
+            more = self._agent(head)
         return (
             f'{self._time()}{self._client(turn)}{head.path.decode()}","status":{turn.status or 499},'
             f'"in":{turn.received},"out":{turn.sent},"ms":{milliseconds(seconds)}{more}{turn.notes}'

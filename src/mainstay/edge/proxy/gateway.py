@@ -51,7 +51,7 @@ class Gateway:
 
     def _accept(self, exchange: Turn) -> None:
         head = exchange.head
-        fields = dict(head.headers)
+        fields = head.block.fields
         request_id = fields.get(b"x-request-id")
         if request_id is None or not SAFE_ID.fullmatch(request_id):
             request_id = self._new_id()

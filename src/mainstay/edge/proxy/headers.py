@@ -1,6 +1,6 @@
 """What an origin is told of a request, and what a client is told of an answer. Pure functions over bytes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mainstay.edge.gateway.hygiene import HOP_BY_HOP, ONLY_OURS, OURS
 from mainstay.edge.http.exchange import Head, Header
@@ -45,21 +45,25 @@ def named_by(connection: Sequence[bytes]) -> frozenset[bytes]:
     return frozenset(words)
 
 
-def client_headers(
-    pieces: list[bytes], head: Head, fields: Mapping[bytes, bytes], drop: Collection[bytes] = ()
-) -> None:
-    """Add the lines of the client's headers that an origin may see, in pieces.
+def onward(head: Head, drop: frozenset[bytes]) -> bytes:
+    """Give the lines of the client's headers that an origin may see; for the same lines they are worked out once."""
+    block = head.block
+    if block.onward is None or block.onward_without is not drop:
+        block.onward, block.onward_without = _onward(head, drop), drop
+    return block.onward
 
-    `fields` are the same headers by name; of a repeated one any value.
-    """
-    dropped: Collection[bytes] = drop
-    if b"connection" in fields:
+
+def _onward(head: Head, drop: frozenset[bytes]) -> bytes:
+    dropped = drop
+    if b"connection" in head.block.fields:
         values = head.all(b"connection")
         if len(values) > 1 or values[0] not in PLAIN:
-            dropped = (named_by(values) - CANNOT_BE_NAMED) | frozenset(drop)
+            dropped = (named_by(values) - CANNOT_BE_NAMED) | drop
+    pieces: list[bytes] = []
     for name, value in head.headers:
         if passes(name) and not (dropped and name in dropped):
             pieces += (name, b": ", value, b"\r\n")
+    return b"".join(pieces)
 
 
 def hops(head: Head) -> int:

@@ -8,7 +8,7 @@ from mainstay.edge.gateway.settings import CorsSettings, RouteSettings
 from mainstay.edge.http.accesslog import said
 from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.turn import Turn
-from mainstay.edge.proxy.headers import NAME, client_headers, framing
+from mainstay.edge.proxy.headers import NAME, framing, onward
 
 UPGRADE = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 _VIAS = {version: b"via: %b %b\r\n" % (version, NAME) for version in (b"1.0", b"1.1")}
@@ -38,8 +38,8 @@ class Way:
         """
         head = exchange.head
         host = (head.host or authority) if self._keeps_host else self._host or authority
-        pieces = [head.method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
-        client_headers(pieces, head, fields, admit.drop)
+        lines = onward(head, admit.drop)
+        pieces = [head.method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", lines]
         for name, value in admit.headers_to_origin:
             pieces += (name, b": ", value, b"\r\n")
         told = self._told.get((exchange.peer, head.host, exchange.secure)) or self._tell(exchange)
