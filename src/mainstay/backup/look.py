@@ -42,7 +42,7 @@ async def look(told_to: Narrator, dsn: Dsn, manifest: Manifest, major: int, comp
 
     return Copy(
         major=major,
-        tables=await count_tables(dsn, wanted, on_table=counted),
+        tables=await count_tables(dsn, wanted, manifest.method, on_table=counted),
         large_objects=objects,
         sequences=sequences,
         schema=schema,

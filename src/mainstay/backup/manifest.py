@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mainstay.backup.fingerprint import Counted
+from mainstay.backup.fingerprint import Counted, Method
 from mainstay.backup.schema import Schema
 from mainstay.core.errors import MainstayError
 from mainstay.ports.objects.base import Storage
@@ -88,6 +88,8 @@ class Manifest(BaseModel):
     dump: Piece
     globals: Piece
     tables: dict[str, Counted]
+    method: Method = Method.TEXT
+    """How the rows of `tables` were hashed."""
     skipped: dict[str, str]
     """Relations whose rows are not compared, and why."""
     large_objects: Counted

@@ -15,7 +15,15 @@ LIST = """
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,
        CASE WHEN %s AND c.relkind = 'r' THEN pg_catalog.pg_table_size(c.oid) END,
        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
-             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+       ARRAY(SELECT CASE
+               WHEN a.atttypid IN (16, 17, 18, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 2950)
+                    OR (a.atttypid = 1700 AND a.atttypmod <> -1) THEN 'value'
+               WHEN a.atttypid IN (25, 1043) THEN 'bytes'
+               WHEN a.atttypid IN (114, 700, 701, 1700, 3802) THEN 'text'
+               ELSE 'row' END
+             FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
        EXISTS (SELECT FROM pg_catalog.pg_depend e
                WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -34,7 +42,12 @@ def quoted(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A relation: `kind` and `persistence` as in pg_class, `bytes` on disk without its indexes."""
+    """A relation: `kind` and `persistence` as in pg_class, `bytes` on disk without its indexes.
+
+    `ways` says of each column by what it is known exactly: its `value`, for types of which equal values are written
+    alike (`numeric` only with a fixed scale: 1.0 equals 1.00); its `bytes`, whatever its collation calls equal; its
+    `text`, for types of the system that cast to text as they are written; as a `row` of its own, which writes any type.
+    """
 
     oid: int
     schema: str
@@ -43,6 +56,7 @@ class Table:
     persistence: str
     bytes: int
     columns: tuple[str, ...]
+    ways: tuple[str, ...]
     of_extension: bool
 
     @property
@@ -75,6 +89,8 @@ async def list_tables(connection: "Connection", *, sizes: bool = True) -> list[T
     """Give every table of the database, the largest first. Without `sizes` it waits for no lock."""
     found = []
     rows = await (await connection.execute(LIST, [sizes])).fetchall()
-    for oid, schema, name, kind, persistence, size, columns, member in rows:
-        found.append(Table(oid, schema, name, kind, persistence, size or 0, tuple(columns), member))
+    for oid, schema, name, kind, persistence, size, columns, ways, member in rows:
+        found.append(
+            Table(oid, schema, name, kind, persistence, size or 0, tuple(columns), tuple(ways), member)
+        )
     return sorted(found, key=lambda table: (-table.bytes, table.key))

@@ -8,7 +8,7 @@ from typing import Any
 
 import mainstay
 from mainstay.backup.dump import MAGIC, Meter, packed
-from mainstay.backup.fingerprint import Counted, count_large_objects, count_tables, read_sequences
+from mainstay.backup.fingerprint import Counted, Method, count_large_objects, count_tables, read_sequences
 from mainstay.backup.label import Kept, found, publish
 from mainstay.backup.manifest import (
     DUMP,
@@ -180,6 +180,7 @@ async def _snapshot(
         dump=dump,
         globals=roles,
         tables=contents.tables,
+        method=Method.best(source.server.major),
         skipped=contents.skipped,
         large_objects=contents.large_objects,
         sequences={name: at for name, at in sequences.items() if after.get(name) == at},
@@ -262,5 +263,6 @@ async def _contents(source: Source, snapshot: Snapshot) -> Contents:
     schema = await read_schema(source.dsn, snapshot.connection)
     objects = await count_large_objects(source.dsn, snapshot.connection)
     settings = await read_settings(source.dsn, snapshot.connection)
-    tables = await count_tables(source.dsn, wanted, snapshot.join, lock_timeout=QUEUE)
+    method = Method.best(source.server.major)
+    tables = await count_tables(source.dsn, wanted, method, snapshot.join, lock_timeout=QUEUE)
     return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema, settings)
