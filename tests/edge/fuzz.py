@@ -127,7 +127,7 @@ def cases(count: int, seed: int) -> Iterator[bytes]:
     for _ in range(count):
         raw = _right(chance) if chance.random() < 0.6 else _any(chance)
         for _ in range(chance.choice((0, 0, 1, 1, 1, 2, 3))):
-            raw = _bent(raw, chance)
+            raw = bent(raw, chance)
         end = raw.find(b"\r\n\r\n", 2 if raw[:2] == b"\r\n" else 0)
         yield raw[: end + 4] if end >= 0 else raw + b"\r\n\r\n"
 
@@ -146,7 +146,7 @@ def _any(chance: random.Random) -> bytes:
     return b"\r\n".join([chance.choice(LINES), *fields]) + b"\r\n\r\n"
 
 
-def _bent(raw: bytes, chance: random.Random) -> bytes:
+def bent(raw: bytes, chance: random.Random) -> bytes:
     at, until = sorted((chance.randrange(len(raw)), chance.randrange(len(raw))))
     until = min(until, at + chance.choice((1, 1, 2, 8)))
     put = chance.choice(EVIL) if chance.random() < 0.6 else chance.choice(BYTES)

@@ -26,6 +26,20 @@ def first_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, PHRASES.get(status, b"Unknown"))
 
 
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Give an answer's headers as lines, without those that are ours to say. Raises `ValueError` for what would be
+    another line, or none."""
+    pieces: list[bytes] = []
+    for name, value in headers:
+        if name not in OURS:
+            pieces += (name, b": ", value, b"\r\n")
+    lines = b"".join(pieces)
+    # What is left without the text must be the ends of the lines: no header holds another one.
+    if len(lines.translate(None, TEXT)) != len(pieces) >> 1:
+        raise ValueError("a header of an answer holds a control character")
+    return lines
+
+
 class Turn:
     """The `Exchange` of a `Connection`."""
 
@@ -106,12 +120,16 @@ class Turn:
             self._connection.hold(False)
 
     def respond(self, status: int, headers: Iterable[Header] = (), body: bytes = b"") -> None:
+        self.respond_with(status, lines_of(headers), body)
+
+    def respond_with(self, status: int, lines: bytes, body: bytes) -> None:
+        """Answer as a whole, with headers as `lines_of` gives them."""
         self._open(status)
         if self.gone:
             return
         bodyless = status in (204, 304)
         length = b"" if bodyless else b"Content-Length: %d\r\n" % len(body)
-        head = self._head(status, headers, length)
+        head = self._head(status, lines, length)
         self._over()
         if bodyless or self._silent:
             body = b""
@@ -125,6 +143,10 @@ class Turn:
         self._connection.answered(self)
 
     def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:
+        self.begin_with(status, lines_of(headers), length)
+
+    def begin_with(self, status: int, lines: bytes, length: int | None) -> None:
+        """Begin an answer, with headers as `lines_of` gives them."""
         self._open(status)
         if self.gone:
             self.state = BEGUN
@@ -141,7 +163,7 @@ class Turn:
             self.keep = False
         if not self._silent:
             self._left = length
-        head = self._head(status, headers, framing)
+        head = self._head(status, lines, framing)
         self.state = BEGUN
         self._connection.write(head)
 
@@ -238,16 +260,8 @@ class Turn:
         # Each knows the other: left alone they would wait for the garbage collector, thousands at a time.
         self.state, self.receiver = ENDED, None
 
-    def _head(self, status: int, headers: Iterable[Header], framing: bytes) -> bytes:
+    def _head(self, status: int, lines: bytes, framing: bytes) -> bytes:
         connection = self._connection
-        pieces: list[bytes] = []
-        for name, value in headers:
-            if name not in OURS:
-                pieces += (name, b": ", value, b"\r\n")
-        block = b"".join(pieces)
-        # What is left without the text must be the ends of the lines: no header holds another one.
-        if len(block.translate(None, TEXT)) != len(pieces) >> 1:
-            raise ValueError("a header of an answer holds a control character")
         self.keep = self.keep and connection.may_keep(self)
         end = (b"\r\n" if self.head.version == b"1.1" else KEEP) if self.keep else CLOSE
-        return b"".join((connection.server.lead(status), block, framing, end))
+        return b"".join((connection.server.lead(status), lines, framing, end))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from mainstay.edge.gateway.hygiene import HOP_BY_HOP, ONLY_OURS, OURS
 from mainstay.edge.http.exchange import Head, Header
+from mainstay.edge.http.turn import lines_of
+from mainstay.edge.proxy.answerhead import AnswerHead
 
 NAME = b"mainstay"
 MOST_HOPS = 8
@@ -20,7 +22,7 @@ PLAIN = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade",
 
 ANSWER_DROPS = HOP_BY_HOP | {b"content-length"}
 ANSWER_ODD = ANSWER_DROPS - {b"content-length", b"connection", b"keep-alive", b"transfer-encoding"}
-"""What an answer seldom has, and the server does not leave out by itself as it does with its framing."""
+"""What an answer seldom has; its framing `lines_of` leaves out by itself."""
 
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 2048, 64
 _passes: dict[bytes, bool] = {}
@@ -88,19 +90,26 @@ def answer_headers(
     Ours replace the origin's of the same name, but `Vary`, which both may say. With `cors` it is ours alone to say
     which pages may read an answer. `fields` are the origin's headers by name.
     """
-    connection = fields.get(b"connection")
-    if (
-        (connection is None or connection in PLAIN)
-        and not cors
-        and ANSWER_ODD.isdisjoint(fields)
-        and not any(name in fields for name, _ in ours)
-    ):
-        return headers + ours  # the server leaves out the framing
     drop = ANSWER_DROPS | frozenset(name for name, _ in ours if name != b"vary")
-    if connection is not None:
+    if b"connection" in fields:
         drop |= named_by([value for name, value in headers if name == b"connection"])
     return [
         pair
         for pair in headers
         if pair[0] not in drop and not (cors and pair[0].startswith(b"access-control-"))
     ] + ours
+
+
+def told(head: AnswerHead, ours: list[Header], *, cors: bool) -> bytes:
+    """Give the lines of `answer_headers`; those of the origin are worked out once for each head.
+
+    Raises `ValueError` when a header holds a control character.
+    """
+    fields = head.fields
+    if head.lines is None:
+        connection = fields.get(b"connection")
+        head.lines = lines_of(head.headers)
+        head.plain = (connection is None or connection in PLAIN) and ANSWER_ODD.isdisjoint(fields)
+    if cors or not head.plain or any(name in fields for name, _ in ours):
+        return lines_of(answer_headers(head.headers, fields, ours, cors=cors))
+    return head.lines + lines_of(ours)

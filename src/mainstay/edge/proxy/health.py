@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from mainstay.edge.gateway.settings_origin import HealthSettings
 from mainstay.edge.http.exchange import Header
+from mainstay.edge.proxy.answerhead import AnswerHead
 from mainstay.edge.proxy.origin import REASONS, Origin
 from mainstay.ports.clock import Clock
 
@@ -24,10 +25,8 @@ class _Question:
 
     def interim(self, status: int) -> None: ...
 
-    def answer(
-        self, status: int, headers: list[Header], length: int | None, body: bytes, complete: bool
-    ) -> None:
-        self._say("" if 200 <= status < 400 else f"it answers {status}")
+    def answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
+        self._say("" if 200 <= head.status < 400 else f"it answers {head.status}")
 
     def more(self, piece: bytes) -> None: ...
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from mainstay.core.errors import ConfigError
 from mainstay.edge.gateway.settings_origin import CarrySettings
 from mainstay.edge.http.accesslog import said
+from mainstay.edge.http.memory import Memory
+from mainstay.edge.proxy.answerhead import ROOM, Heads
 from mainstay.edge.proxy.ticker import TICK, Ticker
 from mainstay.edge.proxy.upstream import Upstream
 
@@ -63,6 +65,7 @@ class Origin:
         """What the access log says of it."""
         self.carry = carry
         self.ticker = ticker
+        self.heads: Heads = Memory(ROOM)
         self.hostname = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.authority = parts.netloc.encode()

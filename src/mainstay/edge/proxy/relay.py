@@ -7,9 +7,10 @@ from mainstay.edge.gateway.policy import Admit
 from mainstay.edge.http.exchange import Header
 from mainstay.edge.http.turn import Turn
 from mainstay.edge.proxy import faults
+from mainstay.edge.proxy.answerhead import AnswerHead
 from mainstay.edge.proxy.faults import Fault
 from mainstay.edge.proxy.group import Group
-from mainstay.edge.proxy.headers import answer_headers
+from mainstay.edge.proxy.headers import told
 from mainstay.edge.proxy.origin import Origin
 from mainstay.edge.proxy.tunnel import Tunnel
 from mainstay.edge.proxy.upstream import Upstream
@@ -198,22 +199,19 @@ class Relay:
         if status == 100 and self._expecting:
             self._take_body()
 
-    def answer(
-        self, status: int, headers: list[Header], length: int | None, body: bytes, complete: bool
-    ) -> None:
+    def answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
         exchange, origin, upstream = self.exchange, self.origin, self.upstream
         if origin is None or upstream is None:
             return
         origin.succeeded()
-        ours = self.admit.response_headers
-        told = answer_headers(headers, upstream.fields, ours, cors=self.group.way.cors)
+        lines = told(head, self.admit.response_headers, cors=self.group.way.cors)
         if complete:
             self._detach()
         if complete and exchange.head.method != b"HEAD":
             self._finish("")
-            exchange.respond(status, told, body)
+            exchange.respond_with(head.status, lines, body)
             return
-        exchange.begin(status, told, length)
+        exchange.begin_with(head.status, lines, head.length)
         if complete:
             self.complete()
             return

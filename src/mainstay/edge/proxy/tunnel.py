@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mainstay.edge.http.exchange import Header
+from mainstay.edge.proxy.answerhead import AnswerHead
 from mainstay.edge.proxy.headers import ANSWER_DROPS, answer_headers
 from mainstay.edge.proxy.upstream import Upstream
 
@@ -100,9 +101,7 @@ class Tunnel:
 
     def interim(self, status: int) -> None: ...
 
-    def answer(
-        self, status: int, headers: list[Header], length: int | None, body: bytes, complete: bool
-    ) -> None: ...
+    def answer(self, head: AnswerHead, body: bytes, complete: bool) -> None: ...
 
     def complete(self) -> None: ...
 

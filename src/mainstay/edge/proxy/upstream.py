@@ -8,11 +8,12 @@ from typing import Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from mainstay.edge.http.exchange import Header
+from mainstay.edge.http.memory import LONGEST
+from mainstay.edge.proxy.answerhead import NO_BODY, AnswerHead, Heads, remember, seconds_of, size_of
 from mainstay.edge.proxy.ticker import Ticker
 
 MOST_HEAD = 64 * 1024
 MOST_HEADERS = 256
-NO_BODY = (204, 304)
 UNKNOWN = -1
 
 # What an upstream is doing.
@@ -26,10 +27,8 @@ class Asker(Protocol):
         """An interim answer has come (1xx)."""
         ...
 
-    def answer(
-        self, status: int, headers: list[Header], length: int | None, body: bytes, complete: bool
-    ) -> None:
-        """The head has come, with as much of the body as there was; `length` is None when it is not known."""
+    def answer(self, head: AnswerHead, body: bytes, complete: bool) -> None:
+        """The head has come, with as much of the body as there was."""
         ...
 
     def more(self, piece: bytes) -> None:
@@ -57,6 +56,8 @@ class Keeper(Protocol):
     """Who owns the connection: its origin."""
 
     ticker: Ticker
+    heads: Heads
+    """The heads of its answers that came more than once."""
 
     def free(self, upstream: "Upstream") -> None:
         """The connection can be used again."""
@@ -71,14 +72,16 @@ class Upstream(asyncio.Protocol):
     """Reads answers with httptools, never leniently; the rest of a long body of known length passes it by."""
 
     __slots__ = (
-        "_headers", "_heard", "_keep", "_left", "_pieces", "_poll", "_raw_parser", "_sink", "_sound", "_status",
-        "_unsent", "_until_close", "answered", "asker", "begun", "bodyless", "fields", "idle_limit", "keeper",
-        "patience", "sent", "state", "ticker", "touched", "transport", "upgrading",
+        "_headers", "_heads", "_heard", "_keep", "_left", "_pieces", "_poll", "_raw_head", "_raw_parser", "_sink",
+        "_sound", "_status", "_unsent", "_until_close", "answered", "asker", "begun", "bodyless", "fields",
+        "idle_limit", "keeper", "patience", "sent", "state", "ticker", "touched", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
         self.ticker = keeper.ticker
+        self._heads = keeper.heads
+        self._raw_head = b""
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._raw_parser = HttpResponseParser(self)
         self._poll = select.poll()
@@ -118,6 +121,7 @@ class Upstream(asyncio.Protocol):
         self.touched = self.ticker.now
         self.sent = whole
         self._heard = self._left = 0
+        self._raw_head = b""
         self.begun = False
         self._sound = True
         self._until_close = False
@@ -169,6 +173,7 @@ class Upstream(asyncio.Protocol):
         self._sink = []  # for those behind a body in chunks, which are dropped
         status = self._status = self._raw_parser.get_status_code()
         if status < 200:
+            self._raw_head = b""  # the head that is to come was not at the beginning
             if status < 100 or (status == 101 and not self.upgrading):
                 raise ValueError("an answer that nobody asked for")
             return
@@ -204,6 +209,8 @@ class Upstream(asyncio.Protocol):
             self._pass_by(asker, data)
             return
         if self.state == ASKED:
+            if not self._heard and not self.bodyless and not self.upgrading and self._again(asker, data):
+                return
             self._heard += len(data)
         try:
             self._raw_parser.feed_data(data)
@@ -242,6 +249,35 @@ class Upstream(asyncio.Protocol):
 
     # How an answer is read.
 
+    def _again(self, asker: Asker, data: bytes) -> bool:
+        """Take an answer whose head came before, byte for byte; False when it has to be read."""
+        end = data.find(b"\r\n\r\n") + 4
+        if not 4 <= end <= LONGEST:
+            self._raw_head = b""
+            return False
+        raw = data[:end]
+        head = self._heads.get(raw)
+        if head is None or head.length is None:
+            self._raw_head = raw
+            return False
+        self._heard = len(data)
+        self._keep, self._until_close = True, False
+        self._status, self._headers, self.fields = head.status, head.headers, head.fields
+        if b"keep-alive" in head.fields:
+            self.idle_limit = seconds_of(head.fields[b"keep-alive"])
+        self.begun = True
+        left = self._left = head.length - len(data) + end
+        if left > 0:
+            self.state = BODY
+            asker.answer(head, data[end:], False)
+            return True
+        self._left = 0
+        self._sound = not left
+        self.state = DONE
+        self._release()
+        asker.answer(head, data[end : end + head.length], True)
+        return True
+
     def _measure(self) -> None:
         """Find out how the body is framed; refuse every transfer coding but one `chunked` of HTTP/1.1."""
         fields = self.fields = dict(self._headers)
@@ -252,7 +288,7 @@ class Upstream(asyncio.Protocol):
             if codings != [b"chunked"] or self._raw_parser.get_http_version() != "1.1":
                 raise ValueError("a transfer coding that is not understood")
         if b"keep-alive" in fields:
-            self.idle_limit = _seconds(fields[b"keep-alive"])
+            self.idle_limit = seconds_of(fields[b"keep-alive"])
         self._left = UNKNOWN if length is None else int(length)
         self._until_close = (
             length is None and not chunked and not self.bodyless and self._status not in NO_BODY
@@ -271,19 +307,26 @@ class Upstream(asyncio.Protocol):
         if self._left > 0:
             self._left -= len(body)
         done = self.state == DONE
-        if not self.begun and self._heard > MOST_HEAD and _size(self._headers) > MOST_HEAD:
+        if not self.begun and self._heard > MOST_HEAD and size_of(self._headers) > MOST_HEAD:
             self._fail("head")
             return
         if done:
             self._release()
         if not self.begun:
-            self.begun = True
-            asker.answer(self._status, self._headers, length, body, done)
+            self._begin(asker, length, body, done)
             return
         if body:
             asker.more(body)
         if done:
             asker.complete()
+
+    def _begin(self, asker: Asker, length: int | None, body: bytes, done: bool) -> None:
+        self.begun = True
+        head = AnswerHead(self._status, self._headers, self.fields, length)
+        if self._raw_head and self._keep:
+            remember(self._heads, self._raw_head, head)
+        self._raw_head = b""
+        asker.answer(head, body, done)
 
     def _without_body(self, data: bytes) -> None:
         """End an answer after its head; a byte more makes the connection unfit for another one."""
@@ -345,16 +388,3 @@ class Upstream(asyncio.Protocol):
         self.transport.abort()
         if asker is not None:
             asker.broke(why, self._heard > 0)
-
-
-def _seconds(value: bytes) -> float:
-    """Give the `timeout` of a `Keep-Alive` header, less a second for the way; no limit when it says nothing."""
-    for part in value.lower().split(b","):
-        name, _, number = part.strip().partition(b"=")
-        if name == b"timeout" and number.isdigit() and len(number) < 8:
-            return max(0.0, int(number) - 1.0)
-    return inf
-
-
-def _size(headers: list[Header]) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in headers)
