@@ -113,7 +113,7 @@ class House:
 
     async def take(self, name: str = "shop", run: Run | None = None) -> Backup:
         """Take a backup; nothing is proven yet."""
-        settings = self.ports.backup(name)
+        settings = self.ports.database(name).backed_up
         self.ports = dataclasses.replace(
             self.ports,
             databases={

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from mainstay.backup.data.base import Dataset
 from mainstay.config.model import BUILT_IN
 from mainstay.config.plugins import register_all
 from mainstay.config.schema import json_schema
@@ -24,6 +25,7 @@ KINDS: dict[str, tuple[type[Plugin], str]] = {
     "jobs": (Job, "What can be done on a schedule, under `jobs:`."),
     "notifiers": (Notifier, "Whom and how to tell, under `notify:`."),
     "schemes": (Scheme, "How a sender of webhooks proves who it is, under `webhooks: NAME: scheme:`."),
+    "data": (Dataset, "What can be backed up beside databases of PostgreSQL, under `data:`."),
     "storage": (Storage, "Where backups can be kept, under `storage:`."),
     "repairs": (
         Repair,
@@ -90,8 +92,16 @@ def type_section(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
 
 def nested_sections(schema: Schema) -> Iterator[str]:
     """Heading, documentation and options of every model that the options refer to."""
-    for name, nested in sorted(nested_models(schema).items()):
-        if any(_mentions(each, name) for each in schema["properties"].values()):
+    known = nested_models(schema)
+    reached: set[str] = set()
+    looked: list[Any] = list(schema["properties"].values())
+    while looked:
+        part = looked.pop()
+        new = {name for name in known.keys() - reached if _mentions(part, name)}
+        reached |= new
+        looked += [known[name]["properties"] for name in new]
+    for name, nested in sorted(known.items()):
+        if name in reached:
             yield f"### {name}\n\n{nested.get('description', '')}".rstrip()
             yield table({**nested, "$defs": schema.get("$defs", {})})
 

@@ -11,7 +11,7 @@ from mainstay.app.backup import database_jobs
 from mainstay.app.grace import Grace
 from mainstay.app.ownership import own
 from mainstay.app.upkeep import ailments_hook, holes_hook, upkeep_ports
-from mainstay.backup.jobs import BackupPostgres, ProveBackup
+from mainstay.backup.jobs import BackupData, BackupPostgres, ProveBackup
 from mainstay.backup.keeping import VerifyBackups
 from mainstay.backup.ports import BackupPorts
 from mainstay.certs.ports import CertPorts
@@ -170,6 +170,8 @@ def jobs_of(config: Config) -> dict[str, Job]:
             jobs |= database_jobs(name, database.backup)
         if database.wal is not None:
             jobs |= wal.jobs_of(name, database.wal)
+    for name, dataset in config.data.items():
+        jobs |= database_jobs(name, dataset.backup, BackupData)
     jobs |= certs.jobs_of(config.certificates)
     for name, service in config.services.items():
         if service.heal is not None:
@@ -278,7 +280,9 @@ def _ports(
 ) -> dict[type, object]:
     scratch = Scratch(config.state_dir / "scratch")
     tools = Tools(npm=config.state_dir / "npm")
-    backup = BackupPorts(store, clock, config.storage, config.databases, scratch, tools, config.timezone)
+    backup = BackupPorts(
+        store, clock, config.storage, config.databases, scratch, tools, config.timezone, config.data
+    )
     path = sqlite_path(config.journal_url) if store.dialect == "sqlite" else None
     prunes = (
         lambda tx, now: outbox.forget(tx, now - MESSAGES_KEPT),

@@ -31,7 +31,7 @@ def plan_of(config: Config, jobs: Mapping[str, Job]) -> Plan:
         title=config.title or config.name,
         timezone=config.timezone,
         services=_services(config),
-        databases=tuple(_database(name, config, jobs) for name in config.databases),
+        databases=tuple(_database(name, config, jobs) for name in (*config.databases, *config.data)),
         jobs=tuple(_job(name, job, config.timezone) for name, job in jobs.items()),
         channels=tuple(
             ChannelPlan(name, notifier.type_name, notifier.when) for name, notifier in config.notify.items()
@@ -99,7 +99,8 @@ def _runs_on(runs_on: Process | Unit | None) -> str | None:
 
 
 def _database(name: str, config: Config, jobs: Mapping[str, Job]) -> DatabasePlan:
-    backup = config.databases[name].backup
+    dataset = config.data.get(name)
+    backup = config.databases[name].backup if dataset is None else dataset.backup
     if backup is None:
         return DatabasePlan(name, storage="")
     backup_job, prove_job = f"backup:{name}", f"prove:{name}"
@@ -109,6 +110,8 @@ def _database(name: str, config: Config, jobs: Mapping[str, Job]) -> DatabasePla
         keep=backup.keep.explain(),
         backup_job=backup_job if backup_job in jobs else None,
         prove_job=prove_job if prove_job in jobs else None,
+        kind="postgres" if dataset is None else dataset.type_name,
+        rows="rows" if dataset is None else dataset.counts,
     )
 
 

@@ -57,10 +57,12 @@ class Judgement:
     complaints: tuple[str, ...] = ()
     tables: int = 0
     rows: int = 0
+    contents: str = ""
+    """In words what is equal, where it is not tables with rows."""
 
     def summary(self) -> str:
         """Say it in a sentence."""
-        proven = f"{self.tables} tables, {self.rows:,} rows equal"
+        proven = f"{self.contents or f'{self.tables} tables, {self.rows:,} rows'} equal"
         if self.verdict is BackupState.FAILED:
             more = f" (and {len(self.differences) - 3} more)" if len(self.differences) > 3 else ""
             return "; ".join(str(found) for found in self.differences[:3]) + more

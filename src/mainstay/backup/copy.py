@@ -2,7 +2,7 @@
 
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.label import found, publish, weight_of
-from mainstay.backup.manifest import Manifest, Piece
+from mainstay.backup.manifest import Piece, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.take import record, record_of
 from mainstay.core.job import RunContext
@@ -18,12 +18,12 @@ async def copy(run: RunContext, ports: BackupPorts, backup: Backup, name: str) -
     From one encrypted storage to another for the same recipients it goes as it is, which needs no identity.
     """
     here, there = ports.storage(backup.storage), ports.storage(name)
-    manifest = Manifest.unseal(backup.manifest)
+    manifest = read_manifest(backup.manifest)
     done = await found(there, backup.path)
     if done is None or done[0] != manifest:
         await there.sweep(ports.clock.now(), backup.path, age=0)  # nobody else writes there
         weights = {}
-        for piece in (manifest.dump, manifest.globals):
+        for piece in manifest.objects:
             weights[piece.path.rpartition("/")[2]] = await _piece(here, there, piece, backup)
         done = manifest, await publish(there, backup.path, manifest, weights)
         run.log(f"copied {format_size(manifest.bytes)} to {there.target()}")

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,6 +27,14 @@ F_SETPIPE_SZ = 1031
 
 class DumpError(MainstayError):
     """pg_dump did not finish. Nothing was stored."""
+
+
+def gently(argv: list[str], nice: int) -> list[str]:
+    """Give the words that run a program as somebody who steps back for others, on the processor and on the disk."""
+    if not nice:
+        return argv
+    disk = ["ionice", "-c", "2", "-n", "7"] if shutil.which("ionice") else []
+    return ["nice", "-n", str(nice), *disk, *argv]
 
 
 @dataclass

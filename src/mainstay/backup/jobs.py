@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from mainstay.backup.copy import copy
-from mainstay.backup.manifest import MANIFEST, folder
+from mainstay.backup.manifest import MANIFEST, folder, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.prove import damaged, prove
 from mainstay.backup.take import take
@@ -50,6 +50,16 @@ class BackupPostgres(Job, type="backup_postgres"):
             return _outcome(taken, proof, tidied)
 
 
+class BackupData(BackupPostgres, type="backup_data"):
+    """Takes a backup of something below `data:`, copies it to the other storages, proves it, deletes what is too old.
+
+    A storage that fails does not keep the others from theirs; the run says at its end what is missing where.
+    """
+
+    database: str
+    """What is backed up, by its name below `data:`."""
+
+
 class ProveBackup(Job, type="prove_backup"):
     """Restores the latest backup of one database from each storage into a throwaway server and compares every table.
 
@@ -85,6 +95,7 @@ async def _take(run: RunContext, ports: BackupPorts, database: str, ready: dict[
     return {
         "backup": backup.id,
         "database": database,
+        "contents": read_manifest(backup.manifest).contents,
         "tables": backup.tables,
         "rows": backup.rows,
         "bytes": backup.bytes,
@@ -297,10 +308,12 @@ async def _retain(
 def _outcome(taken: dict[str, Any], proof: dict[str, Any] | None, tidied: dict[str, Any]) -> Outcome:
     size = format_size(taken["bytes"])
     summary = (
-        f"{taken['database']}: {taken['rows']:,} rows in {taken['tables']} tables, {size}, "
+        f"{taken['database']}: {taken['contents']}, {size}, "
         f"taken in {format_duration(taken['backup_seconds'])}"
     )
-    data = {name: value for name, value in taken.items() if name != "faults"} | {"deleted": tidied["deleted"]}
+    data = {name: value for name, value in taken.items() if name not in ("faults", "contents")} | {
+        "deleted": tidied["deleted"]
+    }
     if proof is None or "unproven" in proof:
         why = "not proven yet" if proof is None else f"unproven because {proof['unproven']}"
         return Outcome(f"{summary}, {why}", {**data, "verdict": BackupState.TAKEN.value, "proven": False})

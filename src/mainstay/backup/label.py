@@ -8,7 +8,16 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from mainstay.backup.manifest import FORMAT, MANIFEST, Manifest, ManifestError, load, seal, unseal
+from mainstay.backup.manifest import (
+    FORMAT,
+    MANIFEST,
+    ManifestError,
+    SomeManifest,
+    load,
+    read_manifest,
+    seal,
+    unseal,
+)
 from mainstay.ports.objects.base import NotThere, Storage, Weight, chunked
 from mainstay.ports.objects.seal import NoKey
 from mainstay.store.backups import Backup
@@ -43,7 +52,9 @@ class Label(BaseModel):
         return cls.model_validate(unseal(text, cls))
 
 
-async def publish(storage: Storage, place: str, manifest: Manifest, weights: Mapping[str, Weight]) -> Kept:
+async def publish(
+    storage: Storage, place: str, manifest: SomeManifest, weights: Mapping[str, Weight]
+) -> Kept:
     """Write the manifest, and thereby make a backup of what lies in a folder; before it the label, if it is encrypted.
 
     `weights` are those of the other objects as they lie there. Gives what is to be remembered. Raises `StorageError`.
@@ -79,7 +90,7 @@ async def labelled(storage: Storage, place: str) -> Label | None:
         raise ManifestError("this is not a label: it was damaged or changed") from None
 
 
-async def found(storage: Storage, place: str) -> tuple[Manifest, Kept] | None:
+async def found(storage: Storage, place: str) -> tuple[SomeManifest, Kept] | None:
     """Give the manifest and the weights of a backup that is complete; None when it is not, or not readable here."""
     if storage.unreadable() is not None:
         return None
@@ -91,14 +102,14 @@ async def found(storage: Storage, place: str) -> tuple[Manifest, Kept] | None:
     return manifest, label.objects if label is not None and label.id == manifest.id else {}
 
 
-async def own_manifest(storage: Storage, backup: Backup) -> Manifest:
+async def own_manifest(storage: Storage, backup: Backup) -> SomeManifest:
     """Read the manifest of a backup that the journal knows. Raises `StorageError`, `NoKey`, `ManifestError`.
 
     All hashes are in it, so that one which is not the journal's would vouch for anything.
     """
     manifest = await load(storage, backup.path)
     # Not letter by letter: one of an older version lacks what was added since.
-    if manifest != Manifest.unseal(backup.manifest):
+    if manifest != read_manifest(backup.manifest):
         raise ManifestError("the manifest is not the one that was written: somebody replaced it")
     return manifest
 

@@ -67,8 +67,8 @@ class Setting(BaseModel):
     value: str
 
 
-class Manifest(BaseModel):
-    """A backup. Times are seconds since 1970; `taken_at` is the moment of the snapshot."""
+class AnyManifest(BaseModel):
+    """What every manifest says. Times are seconds since 1970; `taken_at` is the moment of which the contents are."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,13 +78,52 @@ class Manifest(BaseModel):
     storage: str
     """The storage that got the dump; other storages have copies of it."""
     name: str
-    """What the database is called on its server."""
+    """What the database is called on its server; of other data, where it was."""
     taken_at: float
     seconds: float
+    mainstay: str
+
+    @property
+    def objects(self) -> tuple[Piece, ...]:
+        """What lies in the storage beside the manifest."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> int:
+        """How many things it is made of, such as tables."""
+        raise NotImplementedError
+
+    @property
+    def rows(self) -> int:
+        """How many rows, entries or keys all parts have together."""
+        raise NotImplementedError
+
+    @property
+    def contents(self) -> str:
+        """Say in words how much it holds."""
+        raise NotImplementedError
+
+    @property
+    def bytes(self) -> int:
+        """What the backup takes in the storage, its manifest not counted."""
+        return sum(piece.bytes for piece in self.objects)
+
+    def seal(self) -> str:
+        """Give the text that is kept: JSON with its own SHA-256."""
+        return seal(self.model_dump(mode="json"))
+
+    @classmethod
+    def unseal(cls, text: str) -> Self:
+        """Read what `seal` wrote. Raises `ManifestError` when one character is different."""
+        return cls.model_validate(unseal(text, cls))
+
+
+class Manifest(AnyManifest):
+    """A backup of a database of PostgreSQL; `taken_at` is the moment of the snapshot."""
+
     server: Server
     pg_dump: str
     pg_dump_major: int
-    mainstay: str
     dump: Piece
     globals: Piece
     tables: dict[str, Counted]
@@ -99,23 +138,67 @@ class Manifest(BaseModel):
     settings: list[Setting] = []
 
     @property
+    def objects(self) -> tuple[Piece, ...]:
+        return self.dump, self.globals
+
+    @property
+    def parts(self) -> int:
+        return len(self.tables)
+
+    @property
     def rows(self) -> int:
-        """How many rows all tables have together."""
         return sum(counted.rows for counted in self.tables.values())
 
     @property
-    def bytes(self) -> int:
-        """What the backup takes in the storage, its manifest not counted."""
-        return self.dump.bytes + self.globals.bytes
+    def contents(self) -> str:
+        return f"{self.rows:,} rows in {len(self.tables)} tables"
 
-    def seal(self) -> str:
-        """Give the text that is kept: JSON with its own SHA-256."""
-        return seal(self.model_dump(mode="json"))
 
-    @classmethod
-    def unseal(cls, text: str) -> Self:
-        """Read what `seal` wrote. Raises `ManifestError` when one character is different."""
-        return cls.model_validate(unseal(text, cls))
+class DataManifest(AnyManifest):
+    """A backup of other data than a database of PostgreSQL."""
+
+    kind: str
+    """The type that took it and can restore it: `directory`, `sqlite`, ..."""
+    program: str
+    """What wrote it, with its version."""
+    said: str
+    """In words how much it holds."""
+    pieces: dict[str, Piece]
+    """What lies in the storage, by the last part of its path."""
+    counted: dict[str, Counted]
+    """What it holds, part by part: what is compared with a restored copy."""
+    unproven: dict[str, str] = {}
+    """What was left out or may not be as it was at one moment, and why; a proof says nothing of it."""
+    facts: dict[str, str] = {}
+    """What is good to know when it is restored."""
+
+    @property
+    def objects(self) -> tuple[Piece, ...]:
+        return tuple(self.pieces.values())
+
+    @property
+    def parts(self) -> int:
+        return len(self.counted)
+
+    @property
+    def rows(self) -> int:
+        return sum(each.rows for each in self.counted.values())
+
+    @property
+    def contents(self) -> str:
+        return self.said
+
+
+SomeManifest = Manifest | DataManifest
+
+
+def read_manifest(text: str) -> SomeManifest:
+    """Read what `seal` wrote of either kind. Raises `ManifestError` when one character is different."""
+    try:
+        other = "kind" in json.loads(text)
+    except (ValueError, TypeError):
+        other = False
+    return DataManifest.unseal(text) if other else Manifest.unseal(text)
 
 
 def seal(body: dict[str, Any]) -> str:
@@ -125,7 +208,7 @@ def seal(body: dict[str, Any]) -> str:
 
 def unseal(text: str, kind: type[BaseModel]) -> dict[str, Any]:
     """Read what `seal` wrote of a model. Raises `ManifestError` when one character is different."""
-    what = kind.__name__.lower()
+    what = kind.__name__.lower().removeprefix("data")
     try:
         body: dict[str, Any] = json.loads(text)
         sha256 = body.pop("sha256")
@@ -156,11 +239,11 @@ def database_folder(database: str) -> str:
     return "%2E" * len(safe) if set(safe) == {"."} else safe
 
 
-async def load(storage: Storage, place: str) -> Manifest:
+async def load(storage: Storage, place: str) -> SomeManifest:
     """Read the manifest of the backup in a folder. Raises `NotThere`, `StorageError`, `NoKey`, `ManifestError`."""
     try:
         data = await storage.read(f"{place}/{MANIFEST}")
-        return Manifest.unseal(data.decode())
+        return read_manifest(data.decode())
     except Broken as fault:
         raise ManifestError(f"the manifest was damaged or changed: {fault}") from None
     except UnicodeDecodeError:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mainstay.backup.settings import BackupSettings, DatabaseSettings
+from mainstay.backup.data.base import Dataset
+from mainstay.backup.settings import BackupRules, DatabaseSettings
 from mainstay.core.errors import MainstayError
 from mainstay.ports.clock import Clock
 from mainstay.ports.objects.base import Storage
@@ -15,7 +16,8 @@ from mainstay.store.base import Store
 
 @dataclass(frozen=True)
 class BackupPorts:
-    """The journal, the clock, the storages and databases by name, PostgreSQL's programs, room for restored copies.
+    """The journal, the clock, the storages, databases and other data by name, PostgreSQL's programs, room for
+    restored copies.
 
     `timezone` is the file's own, in which a day begins and ends for those without one.
     """
@@ -27,6 +29,7 @@ class BackupPorts:
     scratch: Scratch
     tools: Tools = field(default_factory=Tools)
     timezone: str = "UTC"
+    data: Mapping[str, Dataset] = field(default_factory=dict)
 
     def storage(self, name: str) -> Storage:
         """Give a storage. Raises `MainstayError` when there is none of that name."""
@@ -46,8 +49,10 @@ class BackupPorts:
                 f"there is no database {name!r}", hint=f"known: {', '.join(self.databases) or 'none'}"
             ) from None
 
-    def backup(self, name: str) -> BackupSettings:
-        """Give a database's backup settings. Raises `MainstayError` when it is not backed up."""
+    def backup(self, name: str) -> BackupRules:
+        """Give the backup settings of a database or of other data. Raises `MainstayError` when it is not backed up."""
+        if name in self.data:
+            return self.data[name].backup
         found = self.database(name).backup
         if found is None:
             raise MainstayError(

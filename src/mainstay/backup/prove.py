@@ -3,14 +3,16 @@ taken.
 """
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from mainstay.backup.compare import AS_STORED, Difference, Judgement
+from mainstay.backup.data.prove import prove_data
 from mainstay.backup.fetch import Damaged, unlike
 from mainstay.backup.label import own_manifest, weight_of
-from mainstay.backup.manifest import MANIFEST, Manifest, ManifestError
+from mainstay.backup.manifest import MANIFEST, DataManifest, Manifest, ManifestError, read_manifest
 from mainstay.backup.ports import BackupPorts
+from mainstay.backup.stopwatch import Proven, Stopwatch
 from mainstay.backup.trial import Kit, Trial
 from mainstay.core.crash import point
 from mainstay.core.ids import new_id
@@ -27,15 +29,6 @@ SHOWN = 100
 """Lines of a kind in the log; the proof keeps all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """A judgement with how it was reached: with which programs, how long each part took in seconds."""
-
-    judgement: Judgement
-    server: str
-    seconds: dict[str, float]
-
-
 async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     """Restore and compare a backup; give the proof, which is not yet in the journal.
 
@@ -44,10 +37,13 @@ async def prove(run: RunContext, ports: BackupPorts, backup: Backup) -> Proof:
     """
     begun = ports.clock.monotonic()
     storage = ports.storage(backup.storage)
-    run.log(f"proving {backup.id} of {backup.database}: {backup.rows:,} rows in {backup.tables} tables")
+    run.log(f"proving {backup.id} of {backup.database}: {read_manifest(backup.manifest).contents}")
     try:
         manifest = await own_manifest(storage, backup)
-        proven = await _prove(run, ports, storage, backup, manifest)
+        if isinstance(manifest, DataManifest):
+            proven = await prove_data(run, ports, storage, backup, manifest)
+        else:
+            proven = await _prove(run, ports, storage, backup, manifest)
     except (Damaged, ManifestError) as fault:
         proven = Proven(_failed("object", str(fault)), "", {})
     except NoKey:
@@ -115,18 +111,3 @@ async def _prove(
             judgement = await trial.judge(dsn, complaints)
             watch.lap("compare")
     return Proven(judgement, str(kit.server), watch.laps)
-
-
-class Stopwatch:
-    """Takes the time of each part."""
-
-    def __init__(self, ports: BackupPorts) -> None:
-        self._clock = ports.clock
-        self._last = self._clock.monotonic()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """The part `name` ends now."""
-        now = self._clock.monotonic()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now

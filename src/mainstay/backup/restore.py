@@ -102,6 +102,11 @@ async def plan_restore(ports: BackupPorts, id: str, target: Dsn, *, replace: boo
     if backup is None or backup.deleted_at is not None:
         raise MainstayError(f"there is no backup {id}", hint="mainstay backup list")
     manifest = await own_manifest(ports.storage(backup.storage), backup)
+    if not isinstance(manifest, Manifest):
+        raise MainstayError(
+            f"{id} is a backup of a {manifest.kind}, which no database of PostgreSQL can take",
+            hint="--into names a path, or the address of a server of its own kind",
+        )
     name = target.params.get("dbname") or manifest.name
     async with session(target.with_(dbname="postgres")) as connection:
         major, version, may_create = await one(connection, ABOUT)

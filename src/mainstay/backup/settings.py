@@ -32,7 +32,7 @@ class Keep(Settings):
     yearly: int = Field(default=0, ge=0)
     """The newest backup of each of so many years."""
     space: Size | None = None
-    """What the backups of this database may take in one storage. Above it the oldest go, whatever the numbers say; what
+    """What the backups may take in one storage. Above it the oldest go, whatever the numbers say; what
     is never deleted stays all the same.
     """
 
@@ -71,8 +71,8 @@ def _check_table(text: str) -> str:
     return text
 
 
-class BackupSettings(Settings):
-    """When a database is backed up, where to, how long that is kept and how it is proven."""
+class BackupRules(Settings):
+    """When something is backed up, where to, how long that is kept and how it is proven."""
 
     at: Cron = "0 2 * * *"
     """When a backup is taken."""
@@ -92,10 +92,9 @@ class BackupSettings(Settings):
     """When every stored byte is read and compared with its checksum; that needs no restore and no identity."""
     verify_rate: Size | None = None
     """Bytes per second at which that reads, so that the line has room for others; as fast as it can when left out."""
-    exclude: list[Annotated[str, AfterValidator(_check_table)]] = []
-    """Tables (`schema.table`) whose rows are left out: sessions, caches. Their definition is kept."""
-    lock_timeout: Duration = 30.0
-    """How long to wait for a table that somebody has locked before giving up."""
+    nice: Annotated[int, Field(ge=0, le=19)] = 0
+    """By how much whoever reads the data steps back for others on this machine: 19 is as far as it goes; it then reads
+    its disk last, too."""
     timeout: Duration = 6 * 3600.0
     """A backup with its proof that takes longer is stopped and counts as failed."""
 
@@ -110,6 +109,15 @@ class BackupSettings(Settings):
     def storages(self) -> tuple[str, ...]:
         """The names of the storages; the first one gets the dump, the others a copy of it."""
         return (self.to,) if isinstance(self.to, str) else tuple(self.to)
+
+
+class BackupSettings(BackupRules):
+    """When a database is backed up, where to, how long that is kept and how it is proven."""
+
+    exclude: list[Annotated[str, AfterValidator(_check_table)]] = []
+    """Tables (`schema.table`) whose rows are left out: sessions, caches. Their definition is kept."""
+    lock_timeout: Duration = 30.0
+    """How long to wait for a table that somebody has locked before giving up."""
 
 
 class DatabaseSettings(Settings):

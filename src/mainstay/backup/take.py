@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import mainstay
-from mainstay.backup.dump import MAGIC, Meter, packed
+from mainstay.backup.data.take import take_data
+from mainstay.backup.dump import MAGIC, Meter, gently, packed
 from mainstay.backup.fingerprint import Counted, Method, count_large_objects, count_tables, read_sequences
 from mainstay.backup.label import Kept, found, publish
 from mainstay.backup.manifest import (
@@ -17,6 +18,7 @@ from mainstay.backup.manifest import (
     Piece,
     Server,
     Setting,
+    SomeManifest,
 )
 from mainstay.backup.options import read_settings
 from mainstay.backup.ports import BackupPorts
@@ -73,13 +75,16 @@ class Source:
 async def take(
     run: RunContext, ports: BackupPorts, database: str, place: str, storage: str | None = None
 ) -> Backup:
-    """Dump a database into a storage, its first one unless told otherwise, and record it as taken.
+    """Dump a database, or other data, into a storage, its first one unless told otherwise, and record it as taken.
 
     Repeating it after a crash replaces what lies at `place`; when the manifest was already there, only the record
     is made. Raises `MainstayError`.
     """
     name = storage or ports.backup(database).storages[0]
-    manifest, kept = await found(ports.storage(name), place) or await _take(run, ports, database, name, place)
+    there = await found(ports.storage(name), place)
+    if there is None and database in ports.data:
+        there = await take_data(run, ports, database, name, place)
+    manifest, kept = there or await _take(run, ports, database, name, place)
     return await record(ports, record_of(manifest, name, place, run.id, kept))
 
 
@@ -90,7 +95,7 @@ async def record(ports: BackupPorts, backup: Backup) -> Backup:
     return backup
 
 
-def record_of(manifest: Manifest, storage: str, place: str, run: str | None, kept: Kept) -> Backup:
+def record_of(manifest: SomeManifest, storage: str, place: str, run: str | None, kept: Kept) -> Backup:
     """Give the journal's row for a manifest in a storage. A copy elsewhere is a backup of its own."""
     return Backup(
         id=manifest.id if storage == manifest.storage else f"{manifest.id}-{storage}",
@@ -101,7 +106,7 @@ def record_of(manifest: Manifest, storage: str, place: str, run: str | None, kep
         taken_at=manifest.taken_at,
         seconds=manifest.seconds,
         bytes=manifest.bytes,
-        tables=len(manifest.tables),
+        tables=manifest.parts,
         rows=manifest.rows,
         manifest=manifest.seal(),
         run=run,
@@ -151,7 +156,8 @@ async def source(ports: BackupPorts, database: str) -> AsyncIterator[Source]:
             near = dsn
             if encrypted and not await asyncio.to_thread(tools.speaks_tls):
                 near = await stack.enter_async_context(forwarded(dsn, host, port, space))
-            yield Source(database, dsn, near, ports.backup(database), tools, server, superuser, space)
+            settings = ports.database(database).backed_up
+            yield Source(database, dsn, near, settings, tools, server, superuser, space)
 
 
 async def _snapshot(
@@ -205,6 +211,7 @@ async def _pieces(
         f"--snapshot={snapshot.id}", f"--lock-wait-timeout={int(QUEUE * 1000)}",
         *(f"--exclude-table-data={_pattern(name)}" for name in source.settings.exclude), "-d", source.near.public(),
     ]  # fmt: skip
+    argv = gently(argv, source.settings.nice)
     stream = packed(argv, source.env, meter, confirm=confirm, magic=MAGIC)
     dump = await _put(storage, f"{place}/{DUMP}", stream, meter, expected // 3)
     run.log(f"dumped {format_size(meter.raw_bytes)}, stored {format_size(meter.bytes)} in {storage.target()}")

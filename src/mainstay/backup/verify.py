@@ -8,7 +8,7 @@ from dataclasses import asdict
 from mainstay.backup.compare import AS_STORED, Difference
 from mainstay.backup.fetch import changed
 from mainstay.backup.label import weight_of
-from mainstay.backup.manifest import MANIFEST, Manifest, ManifestError, load
+from mainstay.backup.manifest import MANIFEST, ManifestError, SomeManifest, load, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.ids import new_id
 from mainstay.core.job import RunContext
@@ -65,11 +65,11 @@ async def verify(run: RunContext, ports: BackupPorts, backup: Backup, pace: Pace
 
 
 async def _differences(storage: Storage, backup: Backup, pace: Pace, total: int) -> AsyncIterator[str]:
-    manifest = Manifest.unseal(backup.manifest)
+    manifest = read_manifest(backup.manifest)
     path = f"{backup.path}/{MANIFEST}"
     expected = {
         piece.path: weight_of(backup, piece.path) or Weight(piece.bytes, piece.sha256)
-        for piece in (manifest.dump, manifest.globals)
+        for piece in manifest.objects
     }
     sealed = weight_of(backup, path)
     if sealed is not None:
@@ -87,7 +87,7 @@ async def _differences(storage: Storage, backup: Backup, pace: Pace, total: int)
             yield wrong
 
 
-async def _manifest(storage: Storage, backup: Backup, manifest: Manifest) -> AsyncIterator[str]:
+async def _manifest(storage: Storage, backup: Backup, manifest: SomeManifest) -> AsyncIterator[str]:
     try:
         if await load(storage, backup.path) != manifest:
             yield "the manifest is not the one that was written: somebody replaced it"

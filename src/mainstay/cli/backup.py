@@ -3,12 +3,13 @@
 import argparse
 from typing import Any
 
-from mainstay.cli import keeping
+from mainstay.cli import keeping, restore_other
 from mainstay.cli.context import Context, run_async
 from mainstay.cli.find import one
 from mainstay.cli.keeping import databases, would
 from mainstay.cli.output import Text
 from mainstay.cli.parser import amount
+from mainstay.cli.restore_other import of_data
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, moment, span, zone_of
 from mainstay.core.amounts import format_size
@@ -40,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     restore.add_argument(
         "id", metavar="ID", help="its identifier (the end is enough), or a database for its newest sound one"
     )
-    into = "where to, as postgresql://USER@HOST/DATABASE; a password comes from $PGPASSWORD or ~/.pgpass"
-    restore.add_argument("--into", required=True, metavar="URL", help=into)
+    into = "where to: postgresql://USER@HOST/DATABASE (a password comes from $PGPASSWORD or ~/.pgpass), or a path"
+    restore.add_argument("--into", required=True, metavar="URL|PATH", help=into)
     restore.add_argument(
         "--replace", action="store_true", help="although there is something; it stays, renamed"
     )
@@ -79,7 +80,8 @@ def _list(ctx: Context, args: argparse.Namespace) -> int:
     titles = ("", "id", "database", "taken", "took", "size", "tables", "rows", "state", "storage")
     right = {"size", "tables", "rows"}
     columns = [Column(title, right=title in right) for title in titles]
-    show(ctx.out, columns, [_row(row, now, zone) for row in rows])
+    words = {one.name: one.rows for one in ctx.outline().setup.databases}
+    show(ctx.out, columns, [_row(row, now, zone, words.get(row["database"], "rows")) for row in rows])
     _reasons(ctx, rows)
     return 0
 
@@ -97,7 +99,7 @@ def _reasons(ctx: Context, rows: list[Row]) -> None:
         )
 
 
-def _row(row: Row, now: float, zone: Any) -> list[str | Text]:
+def _row(row: Row, now: float, zone: Any, words: str) -> list[str | Text]:
     symbol, style = STATES.get(row["state"], ("○", ""))
     word = row["state"]
     if row["proof_at"]:
@@ -111,8 +113,8 @@ def _row(row: Row, now: float, zone: Any) -> list[str | Text]:
         moment(row["taken_at"], zone, now),
         (span(row["seconds"]), "dim"),
         format_size(row["bytes"]),
-        str(row["tables"]),
-        f"{row['rows']:,}",
+        str(row["tables"]) if words == "rows" else "",
+        f"{row['rows']:,}" if words == "rows" else f"{row['rows']:,} {words}",
         (word, style),
         row["storage"],
     ]
@@ -172,6 +174,9 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
     from mainstay.cli.live import narrator
     from mainstay.ports.postgres.dsn import Dsn
 
+    row = _sound(ctx, args.id)
+    if of_data(row):
+        return restore_other.restore(ctx, row, _about(ctx, row), args)
     target = Dsn.parse(args.into)
     if "password" in target.params:
         ctx.out.note(
@@ -180,7 +185,6 @@ def _restore(ctx: Context, args: argparse.Namespace) -> int:
                 "yellow",
             )
         )
-    row = _sound(ctx, args.id)
 
     async def work() -> Any:
         async with ctx.app() as app:

@@ -117,6 +117,8 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
         yield await examined(f"storage {name}", lambda name=name: _storage(app, name))  # type: ignore[misc]
     for name in app.config.databases:
         yield await examined(f"database {name}", lambda name=name: _database(app, name))  # type: ignore[misc]
+    for name, dataset in app.config.data.items():
+        yield await examined(f"data {name}", dataset.examine)
     for each in app.config.certificates:
         name = each.called
         yield await examined(f"certificate {name}", lambda name=name: _certificate(app, name))  # type: ignore[misc]

@@ -48,9 +48,7 @@ def databases(ctx: Context, wanted: list[str]) -> list[str]:
             hint = f"did you mean {guess}?" if guess else f"backed up are: {', '.join(known) or 'none'}"
             raise UsageError(f"no backup is configured of {name}", hint=hint)
     if not known:
-        raise UsageError(
-            "no database is backed up", hint="databases: {NAME: {dsn: ..., backup: {to: STORAGE}}}"
-        )
+        raise UsageError("nothing is backed up", hint="databases: {NAME: {dsn: ..., backup: {to: STORAGE}}}")
     return wanted or known
 
 
@@ -215,7 +213,8 @@ def prove_all(ctx: Context, args: argparse.Namespace) -> int:
     wishes = [f"prove:{name}" for name in names] + [f"{kept_log.JOB}{name}" for name in logs]
     runs = finish(ctx, config, [(wish, {}) for wish in wishes])
     moments = list(zip(runs[len(names) :], logs.values(), strict=True))
-    rows = [row for name in names for row in _proofs(ctx, name, config.databases[name].backed_up.storages)]
+    storages = {one.name: one.storages for one in ctx.outline().setup.databases}
+    rows = [row for name in names for row in _proofs(ctx, name, storages[name])]
     if ctx.out.json:
         found = [_document(*row) for row in rows] + [kept_log.document(*each) for each in moments]
         ctx.out.data({"proofs": found})

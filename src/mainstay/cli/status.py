@@ -258,11 +258,16 @@ def _backups(out: Output, setup: Setup, seen: Seen) -> None:
         else:
             old = seen.now - proof["at"] > setup.proof_age
             style, symbol = ("yellow", "▲") if old else ("green", "●")
-            told = f"proven {ago(proof['at'], seen.now)}: {count(proof['rows'], 'row')} compared"
+            told = f"proven {ago(proof['at'], seen.now)}: {compared(proof['rows'], database.rows)} compared"
         if backup and backup["proof_verdict"] not in (None, "proven"):
             style, symbol, told = "red", "✖", backup["proof_summary"]
         rows.append([(symbol, style), database.name, taken, (told, style if style != "green" else "")])
     show(out, [Column(""), Column(""), Column(""), Column("", wrap=True)], rows)
+
+
+def compared(number: int, words: str) -> str:
+    """Say how much was compared: `1 row`, `1,204 entries`."""
+    return count(number, "row") if words == "rows" else f"{number:,} {words}"
 
 
 def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def problems(config: "Config") -> Iterator[Problem]:
     yield from _dependencies(config)
     yield from _healing(config)
     yield from _backups(config)
+    yield from _data(config)
     yield from _certificates(config)
     yield from _schedules(config)
     yield from _looked_after(config)
@@ -127,6 +128,19 @@ def _healing(config: "Config") -> Iterator[Problem]:
             )
         if not settings.checks:
             yield Problem(path, "nothing would notice that it needs healing", f"give {service} a check")
+
+
+def _data(config: "Config") -> Iterator[Problem]:
+    for name, dataset in config.data.items():
+        path: Where = ("data", name)
+        if name in config.databases:
+            yield Problem(
+                path, "a database has this name already", "its backups would be mixed up: choose another"
+            )
+        for storage in dataset.backup.storages:
+            if storage not in config.storage:
+                where = (*path, dataset.type_name, "backup", "to")
+                yield unknown(where, storage, "storage", config.storage, "storage")
 
 
 def _backups(config: "Config") -> Iterator[Problem]:

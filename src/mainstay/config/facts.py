@@ -37,6 +37,10 @@ def setup(config: "Config") -> Setup:
                 settings.wal.to if settings.wal else None,
             )
             for name, settings in config.databases.items()
+        )
+        + tuple(
+            DatabaseFacts(name, dataset.backup.storages, kind=dataset.type_name, rows=dataset.counts)
+            for name, dataset in config.data.items()
         ),
         storages=tuple(
             StorageFacts(

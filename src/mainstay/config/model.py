@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
+from mainstay.backup.data.base import Dataset
+from mainstay.backup.data.filling import data_sent_to
 from mainstay.backup.settings import DatabaseSettings
 from mainstay.certs.settings import CertificateSettings
 from mainstay.config.named import Named
@@ -38,6 +40,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 BUILT_IN = {
     "backup_postgres": "`databases: NAME: backup:`",
+    "backup_data": "`data: NAME:`",
     "prove_backup": "`databases: NAME: backup:`",
     "verify_backups": "`databases: NAME: backup:`",
     "prune_backups": "`databases: NAME: backup:`",
@@ -66,11 +69,16 @@ def _only_storage(data: Any) -> Any:
     """Send backups that do not say where to the only storage there is."""
     if not isinstance(data, dict):
         return data
-    storage, databases = data.get("storage"), data.get("databases")
-    if not isinstance(storage, dict) or len(storage) != 1 or not isinstance(databases, dict):
+    storage = data.get("storage")
+    if not isinstance(storage, dict) or len(storage) != 1:
         return data
     (only,) = storage
-    return {**data, "databases": {name: _sent_to(only, database) for name, database in databases.items()}}
+    sent = {
+        part: {name: send(only, each) for name, each in data[part].items()}
+        for part, send in (("databases", _sent_to), ("data", data_sent_to))
+        if isinstance(data.get(part), dict)
+    }
+    return {**data, **sent}
 
 
 def _sent_to(storage: str, database: Any) -> Any:
@@ -130,6 +138,8 @@ class Config(Settings):
     """What is watched, by name."""
     databases: dict[Name, DatabaseSettings] = {}
     """PostgreSQL databases that are backed up, by name."""
+    data: dict[Name, Annotated[Dataset, Tagged(Dataset)]] = {}
+    """What else is backed up, by name, each `{TYPE: options}`; names of databases are not free for it."""
     storage: dict[Name, Annotated[Storage, Tagged(Storage)]] = {}
     """Where backups are kept, by name, each `{TYPE: options}`."""
     notify: Annotated[dict[str, Notifier], Named(Notifier)] = {}

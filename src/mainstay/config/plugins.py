@@ -13,6 +13,7 @@ ROOMS = (
     "mainstay.notifiers",
     "mainstay.ports.objects",
     "mainstay.engine.journal_jobs",
+    "mainstay.backup.data",
     "mainstay.backup.jobs",
     "mainstay.upkeep.cleanup.job",
     "mainstay.certs.jobs",

@@ -69,8 +69,19 @@ def _proofs(names: list[str], setup: Setup, evidence: Evidence, now: float) -> J
         limit = format_duration(setup.proof_age)
         return running(f"no proof of {_list(old)} within {limit}", oldest, f"mainstay backup prove {old[0]}")
     rows = sum(int(evidence.verdicts[name]["rows"]) for name in names if name in evidence.verdicts)
-    compared = f"{rows:,} rows restored and compared" if rows else "restored and compared"
-    return proven(f"{_count(names, 'database')}: {compared}", min(evidence.proofs[name] for name in names))
+    words = sorted({database.rows for database in setup.databases}, key=lambda word: (word != "rows", word))
+    compared = f"{rows:,} {_list(words)} restored and compared" if rows else "restored and compared"
+    return proven(f"{_backed_up(setup)}: {compared}", min(evidence.proofs[name] for name in names))
+
+
+def _backed_up(setup: Setup) -> str:
+    """Say how many databases there are, and what else is backed up."""
+    others = sum(database.kind != "postgres" for database in setup.databases)
+    databases = _count(range(len(setup.databases) - others), "database")
+    if not others:
+        return databases
+    more = f"{others} other {'kinds' if others > 1 else 'kind'} of data"
+    return more if others == len(setup.databases) else f"{databases} and {more}"
 
 
 @rule("backups_elsewhere")

@@ -23,12 +23,16 @@ class ServiceFacts(NamedTuple):
 
 
 class DatabaseFacts(NamedTuple):
-    """A database. `storages` are where its backups go; none when it is not backed up."""
+    """A database, or other data that is backed up like one. `storages` are where its backups go, if it is backed up."""
 
     name: str
     storages: tuple[str, ...] = ()
     log_storage: str | None = None
     """Where its server's log goes; None when it is not kept."""
+    kind: str = "postgres"
+    """What it is: `postgres`, or the type of other data below `data:`."""
+    rows: str = "rows"
+    """What is counted in it, in the plural."""
 
 
 class StorageFacts(NamedTuple):
@@ -96,7 +100,9 @@ class Setup(NamedTuple):
             for one in parts["services"]
         )
         parts["databases"] = tuple(
-            DatabaseFacts(one["name"], tuple(one["storages"]), one.get("log_storage"))
+            DatabaseFacts(
+                one["name"], tuple(one["storages"]), one.get("log_storage"), one["kind"], one["rows"]
+            )
             for one in parts["databases"]
         )
         for name in ("sources", "kept", "certificates", "routes"):

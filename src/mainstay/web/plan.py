@@ -34,13 +34,17 @@ class ServicePlan:
 
 @dataclass(frozen=True, slots=True)
 class DatabasePlan:
-    """A database with its backup. The jobs are named as in the queue; `keep` says in words what is retained."""
+    """A database, or other data, with its backup. The jobs are named as in the queue; `keep` says what is retained."""
 
     name: str
     storage: str
     keep: str = ""
     backup_job: str | None = None
     prove_job: str | None = None
+    kind: str = "postgres"
+    """What it is: `postgres`, or the type of other data."""
+    rows: str = "rows"
+    """What is counted in it, in the plural."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""Other data than PostgreSQL's databases, behind the same job; importing this registers every type."""
+
+from mainstay.backup.data import directory, sqlite
+
+__all__ = ["directory", "sqlite"]
