@@ -125,7 +125,7 @@ async def packed(
                         chunk, last = await pending
                         meter.on_bytes(meter.raw_bytes)
                         if last:
-                            await _ended_well(running, packer.head, magic)
+                            await ended_well(running, packer.head, magic)
                             if confirm is not None:
                                 await confirm()
                         else:
@@ -141,15 +141,16 @@ async def packed(
             await asyncio.shield(loop.run_in_executor(pool, os.close, source) if closing is None else closing)
 
 
-async def _ended_well(running: Child, head: bytes, magic: bytes) -> None:
+async def ended_well(running: Child, head: bytes, magic: bytes, program: str = "pg_dump") -> None:
+    """Wait for the end of a program. Raises `DumpError` when it did not end well, `LockBusy`."""
     code = await running.finish()
     if code:
         said = " ".join(running.said.split())
         if "LOCK TABLE" in said:
             raise LockBusy(f"pg_dump waited for a lock: {said[-300:]}", hint="try again later")
-        raise DumpError(f"pg_dump ended with {code}: {said[-500:] or 'it said nothing'}", hint=_hint(said))
+        raise DumpError(f"{program} ended with {code}: {said[-500:] or 'it said nothing'}", hint=_hint(said))
     if magic and head != magic:
-        raise DumpError("pg_dump ended well but wrote no archive")
+        raise DumpError(f"{program} ended well but wrote no archive")
 
 
 def _hint(said: str) -> str:

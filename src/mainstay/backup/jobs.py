@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from mainstay.backup.copy import copy
+from mainstay.backup.data.base import Unprovable
 from mainstay.backup.manifest import MANIFEST, folder, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.prove import damaged, prove
@@ -178,6 +179,9 @@ async def _prove_each(
         others = [other.id for other in made if other.id != each.id]
         try:
             return await _prove(run, ports, each, others)
+        except Unprovable as fault:
+            run.log(f"unproven because {fault}")
+            return {"unproven": fault.what}
         except StorageError as fault:
             if each is readable[-1]:
                 raise
@@ -208,7 +212,11 @@ async def _prove_latest(run: RunContext, ports: BackupPorts, database: str) -> l
                 f"{backup.id} in {backup.storage} is left for the next time: no room in {format_duration(budget)}"
             )
             continue
-        proofs.append(await _prove(run, ports, backup))
+        try:
+            proofs.append(await _prove(run, ports, backup))
+        except Unprovable as fault:
+            run.log(f"unproven because {fault}")
+            unreadable.append(fault.what)
     if not proofs and unreadable:
         raise JobFailed(f"unproven because {'; '.join(unreadable)}", hint=ELSEWHERE, retry=False)
     if not proofs:

@@ -16,6 +16,7 @@ from mainstay.core.job import RunContext
 from mainstay.core.plugin import Plugin
 from mainstay.ports.clock import Clock
 from mainstay.ports.objects.base import Storage, Weight
+from mainstay.ports.scratch import Workspace
 from mainstay.store.backups import Backup
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 class DataError(MainstayError):
     """The data could not be read, or the copy not be written. Nothing was stored, nothing that was there is changed."""
+
+
+class Unprovable(MainstayError):
+    """This machine cannot restore such a backup, for want of a program or of memory: that says nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,20 @@ class Taken:
 
 @dataclass(frozen=True)
 class Trial:
-    """One backup that is restored: for trial, or in earnest. `folder` is empty and gone afterwards."""
+    """One backup that is restored: for trial, or in earnest. What lies in `space` is gone afterwards."""
 
     backup: Backup
     manifest: DataManifest
     storage: Storage
-    folder: Path
+    space: Workspace
     told_to: "Narrator"
     clock: Clock
     lap: Callable[[str], None] = lambda name: None
+
+    @property
+    def folder(self) -> Path:
+        """A directory that was empty."""
+        return self.space.path
 
     async def file(self, name: str) -> Path:
         """Fetch a piece into a file. Raises `Damaged`, `StorageError`."""
