@@ -15,7 +15,7 @@ from mainstay.ports.clock import FakeClock
 from mainstay.store.base import Store
 from mainstay.upkeep.own.command import CommandJob
 from mainstay.upkeep.own.entry_point import EntryPointJob
-from mainstay.upkeep.own.program import LONGEST_LINE, Lines
+from mainstay.ports.program import LONGEST_LINE, Lines
 from tests.helpers import aeventually
 from tests.servers.recorder import Answer, Recorder
 from tests.upkeep.house import House, job_of
@@ -106,7 +106,7 @@ async def test_a_program_that_takes_too_long_is_ended_with_what_it_started(
 
 async def test_a_program_does_not_outlive_a_killed_mainstay(tmp_path: Path) -> None:
     code = (
-        "import asyncio\nfrom mainstay.upkeep.own.program import Lines, run_program\n"
+        "import asyncio\nfrom mainstay.ports.program import Lines, run_program\n"
         f"argv = ['/bin/sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 1000']\n"
         "asyncio.run(run_program(argv, env={}, lines=Lines(print)))\n"
     )

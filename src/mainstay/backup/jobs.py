@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from mainstay.backup.copy import copy
 from mainstay.backup.data.base import Unprovable
+from mainstay.backup.hooks import hooked
 from mainstay.backup.manifest import MANIFEST, folder, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.prove import damaged, prove
@@ -48,7 +49,10 @@ class BackupPostgres(Job, type="backup_postgres"):
             await run.step(
                 "rest", lambda: _rest(run, ports, name, taken["backup"], (proof or {}).get("proof"), faults)
             )
-            return _outcome(taken, proof, tidied)
+            outcome = _outcome(taken, proof, tidied)
+            if taken.get("hook"):
+                raise JobFailed(f"{outcome.summary}, but {taken['hook']}", retry=False)
+            return outcome
 
 
 class BackupData(BackupPostgres, type="backup_data"):
@@ -80,6 +84,14 @@ class ProveBackup(Job, type="prove_backup"):
 
 
 async def _take(run: RunContext, ports: BackupPorts, database: str, ready: dict[str, Any]) -> dict[str, Any]:
+    """Dump between the programs that are to run before and after. Cut off in between, all of it is repeated."""
+    rules = ports.backup(database)
+    async with hooked(run, database, rules.before, rules.after) as hooks:
+        taken = await _dump(run, ports, database, ready)
+    return {**taken, "hook": hooks.fault}
+
+
+async def _dump(run: RunContext, ports: BackupPorts, database: str, ready: dict[str, Any]) -> dict[str, Any]:
     """Dump into the first storage that takes it."""
     faults: dict[str, str] = {}
     place = folder(database, run.due_at, run.id)
@@ -319,7 +331,7 @@ def _outcome(taken: dict[str, Any], proof: dict[str, Any] | None, tidied: dict[s
         f"{taken['database']}: {taken['contents']}, {size}, "
         f"taken in {format_duration(taken['backup_seconds'])}"
     )
-    data = {name: value for name, value in taken.items() if name not in ("faults", "contents")} | {
+    data = {name: value for name, value in taken.items() if name not in ("faults", "contents", "hook")} | {
         "deleted": tidied["deleted"]
     }
     if proof is None or "unproven" in proof:

@@ -1,15 +1,23 @@
 """What is said of a database in `mainstay.yaml`: where it is, where its backups go, how long they are kept."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mainstay.backup.physical.settings import WalSettings
 from mainstay.core.plugin import Settings
 from mainstay.core.schedule import Cron, TimeZone
-from mainstay.core.secret import SecretUrl
-from mainstay.core.units import Duration, Size, format_duration, format_size
+from mainstay.core.secret import Secret, SecretUrl
+from mainstay.core.units import Duration, Rate, Size, format_duration, format_size
 
 
 class Keep(Settings):
@@ -71,6 +79,29 @@ def _check_table(text: str) -> str:
     return text
 
 
+class Hook(Settings):
+    """A program that is run before or after a backup is taken, without a shell; a list is its command.
+
+    It gets mainstay's environment without `MAINSTAY_*`, `env`, and `MAINSTAY_BACKUP` (the name), `MAINSTAY_HOOK`,
+    `MAINSTAY_RUN`, `MAINSTAY_DUE_AT` (UTC) and, after, `MAINSTAY_RESULT`: `ok` or `failed`. What it writes is in the
+    log of the run. When a backup is cut off it is begun anew, and so is the program: it should be safe to repeat.
+    """
+
+    command: list[str] = Field(min_length=1, examples=[["/usr/local/bin/pause-odoo"]])
+    """Program and arguments. Anybody on the machine can read arguments: secrets belong into `env`."""
+    timeout: Duration = 300.0
+    """After that it is ended, and counts as failed."""
+    env: dict[str, str | Secret] = {}
+    """Environment variables: values, or secrets by name."""
+
+
+def _spell_out(value: Any) -> Any:
+    return {"command": value} if isinstance(value, list) else value
+
+
+GivenHook = Annotated[Hook, BeforeValidator(_spell_out, json_schema_input_type=list[str] | Hook)]
+
+
 class BackupRules(Settings):
     """When something is backed up, where to, how long that is kept and how it is proven."""
 
@@ -92,6 +123,12 @@ class BackupRules(Settings):
     """When every stored byte is read and compared with its checksum; that needs no restore and no identity."""
     verify_rate: Size | None = None
     """Bytes per second at which that reads, so that the line has room for others; as fast as it can when left out."""
+    before: GivenHook | None = None
+    """A program that is run before it is taken, such as one that stops who writes. When it fails, nothing is taken."""
+    after: GivenHook | None = None
+    """A program that is run once it is taken, before it is copied and proven; also when that, or `before`, failed."""
+    limit: Rate | None = None
+    """Bytes per second that are sent to a storage, at most; who reads waits. As fast as it can when left out."""
     nice: Annotated[int, Field(ge=0, le=19)] = 0
     """By how much whoever reads the data steps back for others on this machine: 19 is as far as it goes; it then reads
     its disk last, too."""

@@ -21,6 +21,7 @@ from mainstay.backup.manifest import (
     SomeManifest,
 )
 from mainstay.backup.options import read_settings
+from mainstay.backup.paced import paced
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.schema import Schema, read_schema
 from mainstay.backup.session import LockBusy, one, session
@@ -31,6 +32,7 @@ from mainstay.backup.together import together
 from mainstay.core.crash import point
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
+from mainstay.ports.clock import Clock
 from mainstay.ports.objects.base import Storage, Weight
 from mainstay.ports.postgres.dsn import Dsn, passfile
 from mainstay.ports.postgres.tls import forwarded
@@ -65,6 +67,7 @@ class Source:
     server: Server
     superuser: bool
     space: Workspace
+    clock: Clock
 
     @property
     def env(self) -> dict[str, str]:
@@ -157,7 +160,7 @@ async def source(ports: BackupPorts, database: str) -> AsyncIterator[Source]:
             if encrypted and not await asyncio.to_thread(tools.speaks_tls):
                 near = await stack.enter_async_context(forwarded(dsn, host, port, space))
             settings = ports.database(database).backed_up
-            yield Source(database, dsn, near, settings, tools, server, superuser, space)
+            yield Source(database, dsn, near, settings, tools, server, superuser, space, ports.clock)
 
 
 async def _snapshot(
@@ -213,7 +216,8 @@ async def _pieces(
     ]  # fmt: skip
     argv = gently(argv, source.settings.nice)
     stream = packed(argv, source.env, meter, confirm=confirm, magic=MAGIC)
-    dump = await _put(storage, f"{place}/{DUMP}", stream, meter, expected // 3)
+    held = paced(stream, source.settings.limit, source.clock)
+    dump = await _put(storage, f"{place}/{DUMP}", held, meter, expected // 3)
     run.log(f"dumped {format_size(meter.raw_bytes)}, stored {format_size(meter.bytes)} in {storage.target()}")
     roles = await _globals(source, storage, place)
     point("backup.uploaded")

@@ -7,7 +7,16 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from mainstay.core.amounts import format_duration, format_size
 
-__all__ = ["Duration", "Size", "format_duration", "format_size", "parse_duration", "parse_size"]
+__all__ = [
+    "Duration",
+    "Rate",
+    "Size",
+    "format_duration",
+    "format_size",
+    "parse_duration",
+    "parse_rate",
+    "parse_size",
+]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -41,6 +50,14 @@ def parse_size(text: Any) -> int:
     raise ValueError(f"{text!r} is not a size; write it like 200MB or 4GiB")
 
 
+def parse_rate(text: Any) -> int:
+    """Give the bytes per second that `text` means: `20MB/s`, or `20MB`."""
+    size = parse_size(re.sub(r"\s*/\s*s\s*$", "", text) if isinstance(text, str) else text)
+    if not size:
+        raise ValueError("nothing a second is never done; leave it out for as fast as it can")
+    return size
+
+
 def _schema(description: str, examples: list[str]) -> WithJsonSchema:
     return WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "number"}], "description": description, "examples": examples}
@@ -52,3 +69,6 @@ Duration = Annotated[float, BeforeValidator(parse_duration), _schema("a duration
 
 Size = Annotated[int, BeforeValidator(parse_size), _schema("a size in bytes", ["200MB", "4GiB"])]
 """Bytes, written `200MB` (powers of ten) or `4GiB` (powers of two)."""
+
+Rate = Annotated[int, BeforeValidator(parse_rate), _schema("bytes per second", ["20MB/s", "4MiB/s"])]
+"""Bytes per second, written `20MB/s` or `20MB`."""

@@ -10,6 +10,7 @@ from mainstay.backup.fetch import fetch, fetched
 from mainstay.backup.fingerprint import Counted
 from mainstay.backup.label import weight_of
 from mainstay.backup.manifest import DataManifest, Piece
+from mainstay.backup.paced import paced
 from mainstay.backup.settings import BackupRules
 from mainstay.core.errors import MainstayError
 from mainstay.core.job import RunContext
@@ -49,7 +50,7 @@ class Taking:
     async def put(self, name: str, stream: AsyncIterator[bytes], meter: "Meter", expected: int = 0) -> Piece:
         """Store a packed stream as a piece of the backup. `expected` is about how many bytes come, if known."""
         path = f"{self.place}/{name}"
-        async with aclosing(stream) as chunks:  # type: ignore[type-var]
+        async with aclosing(paced(stream, self.rules.limit, self.clock)) as chunks:  # type: ignore[type-var]
             stored = await self.storage.put(path, chunks, expected)
         piece = Piece(
             path=path,

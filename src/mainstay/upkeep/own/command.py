@@ -7,8 +7,8 @@ from pydantic import Field
 
 from mainstay.core.job import Look, RunContext
 from mainstay.core.secret import redact
+from mainstay.ports.program import Lines, run_program
 from mainstay.upkeep.own.base import OwnJob, cannot, ended
-from mainstay.upkeep.own.program import Lines, run_program
 
 
 class CommandJob(OwnJob, type="command", shorthand="command"):

@@ -11,10 +11,10 @@ from pydantic import Field
 from mainstay.core.job import JobFailed, Look, RunContext
 from mainstay.core.secret import redact
 from mainstay.core.units import Size
+from mainstay.ports.program import Lines
 from mainstay.ports.services.base import ServiceError
 from mainstay.ports.services.engine_api import NotThere, ask, follow
 from mainstay.upkeep.own.base import OwnJob, ended
-from mainstay.upkeep.own.program import Lines
 
 GRACE = 5
 """Seconds that a container gets between SIGTERM and SIGKILL."""

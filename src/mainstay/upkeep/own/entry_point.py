@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from mainstay.core.job import Look, RunContext
+from mainstay.ports.program import Lines, run_program
 from mainstay.upkeep.own.base import OwnJob, ended
-from mainstay.upkeep.own.program import Lines, run_program
 
 
 class EntryPointJob(OwnJob, type="entry_point", shorthand="entry_point"):
