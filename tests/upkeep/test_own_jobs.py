@@ -12,10 +12,10 @@ import pytest
 from mainstay.core.run import RunState
 from mainstay.core.secret import MASK, Secret
 from mainstay.ports.clock import FakeClock
+from mainstay.ports.program import LONGEST_LINE, Lines
 from mainstay.store.base import Store
 from mainstay.upkeep.own.command import CommandJob
 from mainstay.upkeep.own.entry_point import EntryPointJob
-from mainstay.ports.program import LONGEST_LINE, Lines
 from tests.helpers import aeventually
 from tests.servers.recorder import Answer, Recorder
 from tests.upkeep.house import House, job_of

@@ -171,6 +171,8 @@ class DataManifest(AnyManifest):
     """What was left out or may not be as it was at one moment, and why; a proof says nothing of it."""
     facts: dict[str, str] = {}
     """What is good to know when it is restored."""
+    besides: int = 0
+    """Bytes that the backup added to the storage elsewhere than in its pieces."""
 
     @property
     def objects(self) -> tuple[Piece, ...]:
@@ -183,6 +185,10 @@ class DataManifest(AnyManifest):
     @property
     def rows(self) -> int:
         return sum(each.rows for each in self.counted.values())
+
+    @property
+    def bytes(self) -> int:
+        return super().bytes + self.besides
 
     @property
     def contents(self) -> str:

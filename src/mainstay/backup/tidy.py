@@ -86,6 +86,8 @@ async def retain(
     if plan.refused:
         run.log(f"nothing is deleted from {name}: {plan.refused}")
     gone = await _delete(run, ports, database, name, [present[each] for each in plan.delete])
+    if gone and database in ports.data:
+        await ports.data[database].tidy(run, ports, database, name)
     if plan.over:
         space = format_size(ports.backup(database).keep.space or 0)
         run.log(

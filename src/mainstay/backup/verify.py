@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 from mainstay.backup.compare import AS_STORED, Difference
+from mainstay.backup.data.take import cache_of
 from mainstay.backup.fetch import changed
 from mainstay.backup.label import weight_of
 from mainstay.backup.manifest import MANIFEST, ManifestError, SomeManifest, load, read_manifest
@@ -24,6 +25,8 @@ class Pace:
         self._run, self._clock, self._rate = run, ports.clock, rate
         self._begun = ports.clock.monotonic()
         self.done = 0
+        self.looked: dict[str, list[str]] = {}
+        """What was found where one look is for all backups of a storage."""
 
     async def weigh(self, storage: Storage, path: str, total: int) -> Weight:
         """Give the size and the hash of an object as it lies there. Raises `NotThere`, `StorageError`."""
@@ -50,6 +53,12 @@ async def verify(run: RunContext, ports: BackupPorts, backup: Backup, pace: Pace
     """
     storage = ports.storage(backup.storage)
     found = [wrong async for wrong in _differences(storage, backup, pace, total)]
+    dataset = ports.data.get(backup.database)
+    if dataset is not None:
+        if backup.storage not in pace.looked:
+            cache = cache_of(ports)
+            pace.looked[backup.storage] = await dataset.sound(backup.database, storage, cache)
+        found += pace.looked[backup.storage]
     now = ports.clock.now()
     if not found:
         await ports.store.write(lambda tx: backups.verified(tx, backup.id, now))

@@ -137,7 +137,19 @@ def _data(config: "Config") -> Iterator[Problem]:
             yield Problem(
                 path, "a database has this name already", "its backups would be mixed up: choose another"
             )
+        if dataset.one_storage and len(dataset.backup.storages) > 1:
+            where = (*path, dataset.type_name, "backup", "to")
+            what = f"a backup by {dataset.type_name} is not copied to a second storage"
+            yield Problem(where, what, "name one; for another storage, back it up under another name")
         for storage in dataset.backup.storages:
+            if (
+                dataset.one_storage
+                and storage in config.storage
+                and config.storage[storage].native("x") is None
+            ):
+                where = (*path, dataset.type_name, "backup", "to")
+                what = f"{dataset.type_name} cannot write to a storage of type {config.storage[storage].type_name}"
+                yield Problem(where, what, "name a directory or a bucket that may be read")
             if storage not in config.storage:
                 where = (*path, dataset.type_name, "backup", "to")
                 yield unknown(where, storage, "storage", config.storage, "storage")

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -22,7 +23,7 @@ from mainstay.ports.clock import FakeClock
 from mainstay.store.backups import BackupState
 from tests.backup.data.room import Room
 from tests.backup.house import House
-from tests.helpers import eventually
+from tests.helpers import aeventually
 
 TELL = (
     "import os, sys; print(os.environ['MAINSTAY_HOOK'], os.environ.get('MAINSTAY_RESULT', ''), *sys.argv[1:])"
@@ -108,7 +109,7 @@ async def test_the_one_after_runs_when_the_job_is_stopped(room: Room, stuff: Pat
     room.set(DirectoryData, path=stuff, rules={"before": python(wait), "after": python(TELL)})
     run = room.house.run()
     work = asyncio.create_task(BackupData(database="stuff").run(run))
-    await asyncio.to_thread(eventually, lambda: "before: waiting" in run.said)
+    await aeventually(lambda: "before: waiting" in run.said)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
@@ -135,13 +136,10 @@ def test_how_they_are_written() -> None:
     rules = BackupRules.model_validate({"to": "vault", "before": ["a", "b"], "limit": "20MiB/s"})
     assert rules.before == Hook(command=["a", "b"])
     assert rules.limit == 20 << 20
-    for wrong in (
-        {"before": []},
-        {"before": "systemctl stop odoo"},
-        {"limit": 0},
-        {"limit": "fast"},
-        {"nice": 20},
-    ):
+    some: list[dict[str, Any]] = [
+        {"before": []}, {"before": "systemctl stop odoo"}, {"limit": 0}, {"limit": "fast"}, {"nice": 20},
+    ]  # fmt: skip
+    for wrong in some:
         with pytest.raises(ValidationError):
             BackupRules.model_validate({"to": "vault", **wrong})
 

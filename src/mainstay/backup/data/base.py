@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mainstay.backup.compare import Judgement
     from mainstay.backup.dump import Meter
     from mainstay.backup.look import Narrator
+    from mainstay.backup.ports import BackupPorts
 
 
 class DataError(MainstayError):
@@ -44,6 +45,10 @@ class Taking:
     place: str
     rules: BackupRules
     folder: Path
+    name: str
+    """What is backed up, by its name below `data:`."""
+    cache: Path
+    """A directory for what makes the next backup faster and may be deleted at any time."""
     pieces: dict[str, Piece] = field(default_factory=dict)
     weights: dict[str, Weight] = field(default_factory=dict)
 
@@ -73,6 +78,7 @@ class Taken:
     counted: dict[str, Counted]
     unproven: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    besides: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class Trial:
     told_to: "Narrator"
     clock: Clock
     lap: Callable[[str], None] = lambda name: None
+    dataset: "Dataset | None" = None
+    """What stands in the file under the backup's name, if anything does."""
 
     @property
     def folder(self) -> Path:
@@ -144,6 +152,8 @@ class Dataset(Plugin, kind="dataset"):
     A type implements `target`, `take`, `tried`, `landing` and `land`, and `examine` for `mainstay doctor`.
     """
 
+    one_storage: ClassVar[bool] = False
+    """Whether its backups cannot be copied from one storage to another."""
     counts: ClassVar[str] = "rows"
     """What is counted in it, in the plural."""
 
@@ -161,6 +171,13 @@ class Dataset(Plugin, kind="dataset"):
     async def take(self, taking: Taking) -> Taken:
         """Store its pieces and say what is in them. Raises `MainstayError`; then nothing counts as stored."""
         raise NotImplementedError
+
+    async def tidy(self, run: RunContext, ports: "BackupPorts", name: str, storage: str) -> None:
+        """Called after old backups were deleted from a storage: delete what of them lies elsewhere in it."""
+
+    async def sound(self, name: str, storage: Storage, cache: Path) -> list[str]:
+        """Say what is damaged of what lies elsewhere in a storage than in the pieces. Raises `MainstayError`."""
+        return []
 
     @classmethod
     async def tried(cls, trial: Trial) -> "Judgement":

@@ -14,7 +14,7 @@ from mainstay.backup.data.archive import CHANGED, Archiver
 from mainstay.backup.data.base import DataError, Dataset, Landed, Landing, Taken, Taking, Trial
 from mainstay.backup.data.landing import land_at, look_at
 from mainstay.backup.data.stream import file_written, written
-from mainstay.backup.data.tree import Entry, Tally, differences, excluder, read_tree
+from mainstay.backup.data.tree import Entry, Tally, differences, excluder, pairs, read_tree
 from mainstay.backup.data.unpack import unpack
 from mainstay.backup.dump import Meter
 from mainstay.backup.manifest import DataManifest
@@ -43,7 +43,7 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
     """The directory. Other file systems that are mounted below it are read, too."""
     exclude: list[str] = Field(default=[], examples=[["*.tmp", "sessions", "cache/*.bin"]])
     """Patterns of what is left out: one with a slash is for the path below the directory, one without for
-    every name."""
+    every name; `*` stops at slashes."""
     may_be_empty: bool = False
     """Whether it is fine that nothing is in it; else that is taken for a file system that is not mounted."""
 
@@ -51,7 +51,7 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
         return str(self.path)
 
     async def examine(self) -> str:
-        return await asyncio.to_thread(self._look)
+        return await asyncio.to_thread(look_into, self.path, may_be_empty=self.may_be_empty)
 
     def _look(self) -> str:
         try:
@@ -68,7 +68,7 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
         return f"{self.path} can be read"
 
     async def take(self, taking: Taking) -> Taken:
-        await asyncio.to_thread(self._look)
+        await self.examine()
         at, listing = taking.clock.now(), taking.folder / "files.jsonl"
         archiver = Archiver(self.path, excluder(self.exclude), listing)
         meter = Meter(on_bytes=lambda done: taking.run.progress("reading", done, None, "bytes"))
@@ -90,12 +90,12 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
 
     @classmethod
     async def tried(cls, trial: Trial) -> Judgement:
-        _room(trial.manifest, trial.folder)
+        room_for(trial.manifest, trial.folder)
         root = trial.folder / "tree"
         try:
             return await _restored(trial, root)
         finally:
-            await asyncio.to_thread(_let_go, root)
+            await asyncio.to_thread(let_go, root)
 
     @classmethod
     async def landing(cls, manifest: DataManifest, into: str, *, replace: bool) -> Landing:
@@ -103,11 +103,27 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
 
     @classmethod
     async def land(cls, trial: Trial, into: str, *, replace: bool) -> Landed:
-        await asyncio.to_thread(lambda: _room(trial.manifest, Path(into).absolute().parent))
+        await asyncio.to_thread(lambda: room_for(trial.manifest, Path(into).absolute().parent))
         return await land_at(trial, into, lambda draft: _restored(trial, draft))
 
 
-def _room(manifest: DataManifest, folder: Path) -> None:
+def look_into(path: Path, *, may_be_empty: bool) -> str:
+    """Make sure that something is there to be backed up; say so. Raises `DataError`."""
+    try:
+        some = any(path.iterdir())
+    except OSError as fault:
+        raise DataError(
+            f"{path}: {fault.strerror}", hint="is the path right, and may mainstay read it?"
+        ) from None
+    if not some and not may_be_empty:
+        raise DataError(
+            f"{path} is empty", hint="is its file system mounted? if this is fine: may_be_empty: true"
+        )
+    return f"{path} can be read"
+
+
+def room_for(manifest: DataManifest, folder: Path) -> None:
+    """Make sure that a copy fits into a folder. Raises `MainstayError`."""
     disk = os.statvfs(folder)
     free, needed = disk.f_bavail * disk.f_frsize, int(ROOM * int(manifest.facts.get("bytes", "0")))
     if free < needed:
@@ -138,10 +154,10 @@ async def _restored(trial: Trial, root: Path) -> Judgement:
     def read(done: int) -> None:
         trial.told_to.progress("comparing", done, total, "bytes")
 
-    return await asyncio.to_thread(_compare, trial.manifest, listing, root, read)
+    return await asyncio.to_thread(compared, trial.manifest, listing, root, read)
 
 
-def _let_go(root: Path) -> None:
+def let_go(root: Path) -> None:
     """Make every directory of a copy such that it can be deleted, by others than root, too."""
     if os.geteuid() != 0:
         for folder, _, _ in os.walk(root, onerror=None):
@@ -155,7 +171,15 @@ def _unpack(source: int, root: Path) -> None:
         unpack(stream, root)
 
 
-def _compare(manifest: DataManifest, listing: Path, root: Path, on_bytes: Callable[[int], None]) -> Judgement:
+def compared(
+    manifest: DataManifest,
+    listing: Path,
+    root: Path,
+    on_bytes: Callable[[int], None],
+    *,
+    witness: bool = False,
+) -> Judgement:
+    """Compare a restored tree with its list; with a `witness`'s, which need not name everything nor every checksum."""
     from mainstay.backup.data.prove import judge
 
     tally, owners = Tally(), os.geteuid() == 0
@@ -168,14 +192,24 @@ def _compare(manifest: DataManifest, listing: Path, root: Path, on_bytes: Callab
             foreign += not owners and entry.uid != os.geteuid()
             yield entry
 
-    def found() -> Iterator[Entry]:
-        for entry in read_tree(root, on_bytes):
+    def found(seen: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in seen:
             tally.add(entry)
             yield entry
 
-    with listing.open("rb") as lines:
-        told, count = differences(expected(lines), found(), owners=owners)
+    with listing.open("rb") as lines, listing.open("rb") as again:
+        copy = read_tree(root, on_bytes)
+        if witness:
+            copy = _as_witnessed(copy, map(Entry.parse, again))
+        told, count = differences(expected(lines), found(copy), owners=owners)
     doubts = {"owners": f"only root can give {foreign:,} files back to their owners"} if foreign else {}
     if count > len(told):
         doubts["differences"] = f"{count - len(told):,} more differences are not listed"
     return judge(manifest, tally.counted, tuple(told), doubts)
+
+
+def _as_witnessed(copy: Iterator[Entry], listed: Iterator[Entry]) -> Iterator[Entry]:
+    """Of a copy, give what is on the list, without a checksum where the list has none."""
+    for there, seen in pairs(copy, listed, lambda entry: entry.place):
+        if there is not None and seen is not None:
+            yield there if seen.sha256 else there._replace(sha256="")

@@ -49,7 +49,9 @@ async def prove_data(
     """Restore a backup in a scratch directory and compare it. Raises `MainstayError`, `Damaged`."""
     watch, kind = Stopwatch(ports), dataset_type(manifest.kind)
     with ports.scratch.workspace() as space:
-        trial = Trial(backup, manifest, storage, space, run, ports.clock, watch.lap)
+        trial = Trial(
+            backup, manifest, storage, space, run, ports.clock, watch.lap, ports.data.get(backup.database)
+        )
         judgement = await kind.tried(trial)
         watch.lap("compare")
     point("prove.restored")
@@ -80,7 +82,10 @@ async def restore_data(told_to: Narrator, ports: BackupPorts, id: str, into: str
     if landing.refused:
         raise MainstayError(f"nothing is restored: {landing.refused}", hint=landing.remedy)
     with ports.scratch.workspace() as space:
-        trial = Trial(backup, manifest, ports.storage(backup.storage), space, told_to, ports.clock)
+        trial = Trial(
+            backup, manifest, ports.storage(backup.storage), space, told_to, ports.clock,
+            dataset=ports.data.get(backup.database),
+        )  # fmt: skip
         done = await kind.land(trial, into, replace=replace)
     told_to.log(done.judgement.summary())
     return done

@@ -1,5 +1,7 @@
 """Taking other data than PostgreSQL's: the type stores its pieces, the manifest goes last."""
 
+from pathlib import Path
+
 import mainstay
 from mainstay.backup.data.base import Taking
 from mainstay.backup.label import Kept, publish
@@ -8,6 +10,11 @@ from mainstay.backup.ports import BackupPorts
 from mainstay.core.crash import point
 from mainstay.core.job import RunContext
 from mainstay.core.units import format_size
+
+
+def cache_of(ports: BackupPorts) -> Path:
+    """Give the directory for what makes the next backup faster."""
+    return ports.scratch.root.with_name("cache")
 
 
 async def take_data(
@@ -19,7 +26,7 @@ async def take_data(
     begun = ports.clock.monotonic()
     run.log(f"{dataset.type_name} {dataset.target()}")
     with ports.scratch.workspace() as space:
-        taking = Taking(run, ports.clock, to, place, dataset.backup, space.path)
+        taking = Taking(run, ports.clock, to, place, dataset.backup, space.path, name, cache_of(ports))
         taken = await dataset.take(taking)
     point("backup.uploaded")
     manifest = DataManifest(
@@ -37,6 +44,7 @@ async def take_data(
         counted=taken.counted,
         unproven=taken.unproven,
         facts=taken.facts,
+        besides=taken.besides,
     )
     run.log(f"{taken.said}, stored {format_size(manifest.bytes)} in {to.target()}")
     for what, why in list(taken.unproven.items())[:20]:

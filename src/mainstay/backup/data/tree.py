@@ -8,12 +8,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mainstay.backup.compare import Difference
 from mainstay.backup.data.base import DataError
 from mainstay.backup.fingerprint import Counted
 
+T = TypeVar("T")
 BLOCK = 1 << 20
 ROOT = "."
 KINDS = {"directory": "directories", "file": "files", "link": "links", "same": "hard links"}
@@ -102,13 +103,13 @@ class Tally:
 
 def excluder(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Make the test for what is left out: a pattern with a slash is for the whole path, one without for every name."""
-    whole = [each.strip("/") for each in patterns if "/" in each.strip("/")]
+    whole = [each.strip("/").split("/") for each in patterns if "/" in each.strip("/")]
     names = [each.strip("/") for each in patterns if "/" not in each.strip("/")]
 
     def out(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        return any(fnmatch.fnmatchcase(name, each) for each in names) or any(
-            fnmatch.fnmatchcase(path, each) for each in whole
+        parts = path.split("/")
+        return any(fnmatch.fnmatchcase(parts[-1], each) for each in names) or any(
+            len(parts) == len(each) and all(map(fnmatch.fnmatchcase, parts, each)) for each in whole
         )
 
     return out
@@ -220,7 +221,7 @@ def differences(
     """
     told: list[Difference] = []
     count = 0
-    for before, after in _pairs(iter(expected), iter(found)):
+    for before, after in pairs(iter(expected), iter(found), lambda entry: entry.place):
         for what in _unlike(before, after, owners=owners):
             count += 1
             if len(told) < SHOWN:
@@ -228,13 +229,16 @@ def differences(
     return told, count
 
 
-def _pairs(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+def pairs(
+    one: Iterator[T], other: Iterator[T], place: Callable[[T], tuple[bytes, ...]]
+) -> Iterator[tuple[T | None, T | None]]:
+    """Bring together what has the same place in two streams that are in order; None where only one has it."""
     left, right = next(one, None), next(other, None)
     while left is not None or right is not None:
-        if right is None or (left is not None and left.place < right.place):
+        if right is None or (left is not None and place(left) < place(right)):
             yield left, None
             left = next(one, None)
-        elif left is None or right.place < left.place:
+        elif left is None or place(right) < place(left):
             yield None, right
             right = next(other, None)
         else:

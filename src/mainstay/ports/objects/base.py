@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mainstay.core.errors import MainstayError
@@ -69,6 +69,14 @@ class Powers:
     read: bool
     delete: bool
     now: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A place as programs like restic name it, and the secrets (environment) that they need for it."""
+
+    address: str
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 class Tally:
@@ -340,6 +348,10 @@ class Storage(Plugin, kind="storage"):
     def target(self) -> str:
         """Say in a few words where this is, without secrets."""
         raise NotImplementedError
+
+    def native(self, folder: str) -> Native | None:
+        """Give a folder as other programs name it, which keep house there themselves; None where they cannot."""
+        return None
 
 
 NOTHING = Encryption.model_construct(recipients=[], identity=None)

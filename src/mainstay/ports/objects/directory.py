@@ -17,6 +17,7 @@ from mainstay.ports.objects.base import (
     PART,
     Denied,
     Entry,
+    Native,
     NotThere,
     Storage,
     StorageError,
@@ -41,6 +42,9 @@ class Directory(Storage, type="directory", shorthand="path"):
 
     def target(self) -> str:
         return f"directory {self.path}"
+
+    def native(self, folder: str) -> Native | None:
+        return None if self.write_only else Native(str(self._file(folder)))
 
     def _file(self, path: str) -> Path:
         root = self.path.resolve()

@@ -11,7 +11,16 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from mainstay.core.secret import Secret
-from mainstay.ports.objects.base import DAY, Denied, Entry, NotThere, Storage, StorageError, safe_path
+from mainstay.ports.objects.base import (
+    DAY,
+    Denied,
+    Entry,
+    Native,
+    NotThere,
+    Storage,
+    StorageError,
+    safe_path,
+)
 from mainstay.ports.objects.lock import WITHOUT, Lock, hold, lockable
 from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
 
@@ -85,6 +94,19 @@ class S3(Storage, type="s3"):
         if self.prefix:
             safe_path(self.prefix.rstrip("/"))
         return self
+
+    def native(self, folder: str) -> Native | None:
+        # What is locked against deletion cannot be kept in order by another program.
+        if self.write_only or self.lock is not None:
+            return None
+        secrets = {}
+        if self.access_key and self.secret_key:
+            resolved = self.access_key.resolved and self.secret_key.resolved
+            keys = (self.access_key.reveal(), self.secret_key.reveal()) if resolved else ("", "")
+            secrets = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), keys, strict=True))
+        prefix = f"{self.prefix.strip('/')}/" if self.prefix else ""
+        place = f"{self.endpoint or 'https://s3.amazonaws.com'}/{self.bucket}/{prefix}{folder}"
+        return Native(f"s3:{place}", {**secrets, "AWS_DEFAULT_REGION": self.region})
 
     @property
     def _plain(self) -> bool:

@@ -1,0 +1,133 @@
+"""restic as a child process: its password in a file of ours, its secrets in the environment, its answers as JSON."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mainstay.backup.data.base import DataError, Unprovable
+from mainstay.backup.dump import gently
+from mainstay.core.secret import Secret
+from mainstay.ports.objects.base import HOUSE, Storage
+from mainstay.ports.postgres.child import child
+from mainstay.ports.postgres.sandbox import environment
+
+PROGRAM = "restic"
+MISSING = 127
+WRONG = "wrong password or no key found"
+MOST = 10_000
+"""Complaints that are kept."""
+LOCKED = "repository is already locked"
+NO_REPOSITORY = ("Is there a repository at", "unable to open config file", "does not exist")
+
+
+class ResticFault(DataError):
+    """restic ended badly. `said` is what it wrote, `code` its exit code."""
+
+    def __init__(self, code: int, said: str, place: str) -> None:
+        lines = [line for line in said.splitlines() if line.strip() and "Is there a repository" not in line]
+        hint = "`password` is not the one that this repository was made with" if WRONG in said else None
+        super().__init__(f"restic in {place} ended with {code}: {' '.join(lines[-3:])[:400]}", hint=hint)
+        self.code, self.said = code, said
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it: the exit code, the output, and the lines about what it could not read."""
+
+    code: int
+    text: str
+    complaints: list[str]
+
+    def unread(self, root: Path) -> set[str]:
+        """Give the paths below a directory that it could not read, or that were gone when it wanted to."""
+        items = [str(json.loads(line).get("item", "")) for line in self.complaints if line.startswith("{")]
+        return {item.removeprefix(f"{root}/") for item in items}
+
+
+@dataclass(frozen=True)
+class Restic:
+    """A repository. `folder` is a private directory, `cache` one that may vanish; without one nothing is remembered."""
+
+    storage: Storage
+    name: str
+    password: Secret
+    folder: Path
+    cache: Path | None = None
+
+    async def run(
+        self, *words: str, cwd: Path | None = None, nice: int = 0, fine: Sequence[int] = (0,)
+    ) -> Done:
+        """Run it; give its exit code and what it wrote. Raises `ResticFault`, `Unprovable` where there is no restic."""
+        native = self.storage.native(f"{HOUSE}/restic/{self.name}")
+        if native is None:
+            raise DataError(f"restic cannot write to {self.storage.target()}")
+        key, output = self.folder / "key", self.folder / "output"
+        key.touch(0o600)
+        key.write_text(self.password.reveal())
+        cache = ["--cache-dir", str(self.cache / PROGRAM)] if self.cache else ["--no-cache"]
+        env = environment(
+            RESTIC_REPOSITORY=native.address, RESTIC_PASSWORD_FILE=str(key), **native.environment
+        )
+        argv = gently([PROGRAM, *cache, *words], nice)
+        complaints: list[str] = []
+
+        def heard(line: str) -> None:
+            if '"item"' in line and len(complaints) < MOST:
+                complaints.append(line)
+
+        with output.open("wb") as sink:
+            async with child(argv, env=env, stdout=sink.fileno(), cwd=cwd, on_line=heard) as running:
+                code = await running.finish()
+                said = running.said
+        if code == MISSING and "not found" in said:
+            raise Unprovable("there is no restic on this machine", hint="install the package restic")
+        if code not in fine:
+            raise ResticFault(code, said, self.storage.target())
+        return Done(code, output.read_text(errors="replace"), complaints)
+
+    async def prepared(
+        self, *words: str, cwd: Path | None = None, nice: int = 0, fine: Sequence[int] = (0,)
+    ) -> Done:
+        """Run it, if need be after making the repository or removing the locks of those who died."""
+        try:
+            return await self.run(*words, cwd=cwd, nice=nice, fine=fine)
+        except ResticFault as fault:
+            if LOCKED in fault.said:
+                await self.run("unlock")
+            elif WRONG not in fault.said and any(word in fault.said for word in NO_REPOSITORY):
+                await self.run("init")
+            else:
+                raise
+        return await self.run(*words, cwd=cwd, nice=nice, fine=fine)
+
+    async def snapshots(self) -> dict[str, str]:
+        """Give the snapshots, by the runs that made them."""
+        done = await self.run("snapshots", "--json")
+        found: list[dict[str, Any]] = json.loads(done.text or "[]") or []
+        return {
+            tag.removeprefix("run:"): str(each["id"])
+            for each in found
+            for tag in each.get("tags") or ()
+            if tag.startswith("run:")
+        }
+
+
+def summary(text: str) -> dict[str, Any]:
+    """Give the last thing that `restic backup --json` said. Raises `DataError`."""
+    for line in reversed(text.splitlines()):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and found.get("message_type") == "summary":
+            return found
+    raise DataError("restic did not say what it has done", hint="is it a version from 0.12 on?")
+
+
+def as_argument(path: Path, pattern: str) -> str:
+    """Write a pattern of `exclude` as restic takes it: one with a slash is for the whole path."""
+    bare = pattern.strip("/")
+    return f"{os.fspath(path)}/{bare}" if "/" in bare else bare

@@ -1,0 +1,197 @@
+"""A directory by restic: only what changed is stored, and a witness that is not restic says what has to come back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from mainstay.backup.data.base import DataError
+from mainstay.backup.data.directory import compared
+from mainstay.backup.data.restic import ResticData
+from mainstay.backup.data.stable import Witness
+from mainstay.backup.data.tree import Entry, differences, read_tree
+from mainstay.backup.keeping import VerifyBackups
+from mainstay.core.job import JobFailed
+from mainstay.core.secret import Secret
+from mainstay.ports.objects.s3 import S3
+from mainstay.store.backups import BackupState
+from tests.backup.data.room import Room, equal
+from tests.servers.process import program
+from tests.servers.s3 import Bucket
+
+ROOT = os.geteuid() == 0
+PASSWORD = Secret("restic_password", "four words of nonsense")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def restic() -> str:
+    return program("restic", "restic")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "filestore"
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "large").write_bytes(os.urandom(2_000_000))
+    (root / "a" / "b" / "small.txt").write_text("small")
+    (root / "a" / "b" / "other.tmp").write_text("left out")
+    (root / "twin").hardlink_to(root / "a" / "b" / "small.txt")
+    (root / "link").symlink_to("a/large")
+    (root / "a" / "b" / "small.txt").chmod(0o640)
+    return root
+
+
+def repository(room: Room) -> Path:
+    return room.house.vault.path / ".mainstay" / "restic" / "stuff"
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+async def test_only_what_changed_is_stored_and_each_is_proven(room: Room, tree: Path, tmp_path: Path) -> None:
+    room.set(ResticData, path=tree, password=PASSWORD, exclude=["*.tmp"])
+    first = await room.proven()
+    before = size(repository(room))
+    (tree / "new").write_text("only this is new")
+    room.house.clock.step(3600)
+    second = await room.proven()
+    assert first.bytes > 2_000_000
+    assert second.bytes < 20_000
+    assert size(repository(room)) - before < 40_000
+    done = await room.restore(first, tmp_path / "restored")
+    assert equal(done.judgement)
+    shutil.rmtree(tree / "a" / "b" / "other.tmp", ignore_errors=True)
+    found, _ = differences(
+        list(read_tree(tree, lambda done: None)),
+        list(read_tree(tmp_path / "restored", lambda done: None)),
+        owners=ROOT,
+    )
+    assert {each.what for each in found} <= {"new", "a/b/other.tmp", "mtime of .", "mode of ."}
+    assert (tmp_path / "restored" / "twin").samefile(tmp_path / "restored" / "a" / "b" / "small.txt")
+    assert [name for name in room.house.files() if "scratch" in name] == []
+
+
+async def test_a_changed_byte_in_the_repository_is_found_by_proof_and_by_verify(
+    room: Room, tree: Path
+) -> None:
+    room.set(ResticData, path=tree, password=PASSWORD)
+    backup = await room.proven()
+    pack = max(
+        (path for path in (repository(room) / "data").rglob("*") if path.is_file()),
+        key=lambda p: p.stat().st_size,
+    )
+    pack.chmod(0o600)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 3] ^= 1
+    pack.write_bytes(data)
+    proof = await room.house.prove(backup)
+    assert proof.verdict is BackupState.FAILED
+    room.house.clock.step(3600)
+    with pytest.raises(JobFailed, match="1 backups of stuff are damaged"):
+        await VerifyBackups(database="stuff").run(room.house.run())
+
+
+async def test_snapshots_go_with_their_backups(room: Room, tree: Path) -> None:
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"keep": {"daily": 1, "monthly": 0}})
+    first = await room.proven()
+    room.house.clock.step(86400 * 3)
+    await room.proven()
+    assert [each.id for each in await room.house.all()] != [first.id]
+    assert first.id not in {each.id for each in await room.house.all()}
+    assert len(list((repository(room) / "snapshots").iterdir())) == 1
+
+
+async def test_a_wrong_password_makes_no_second_repository(room: Room, tree: Path) -> None:
+    room.set(ResticData, path=tree, password=PASSWORD)
+    await room.proven()
+    room.set(ResticData, path=tree, password=Secret("restic_password", "wrong horse"))
+    room.house.clock.step(3600)
+    with pytest.raises(DataError, match="wrong password") as fault:
+        await room.backup()
+    assert "wrong horse" not in str(fault.value)
+    assert len(list((repository(room) / "keys").iterdir())) == 1
+
+
+async def test_a_bucket_holds_a_repository_as_well(room: Room, tree: Path, bucket: Bucket) -> None:
+    storage = S3(
+        bucket=bucket.name,
+        endpoint=bucket.server.endpoint,
+        prefix="pre/fix",
+        access_key=Secret("key", "testing"),
+        secret_key=Secret("secret", "testing-too"),
+    )
+    room.house.storage("vault", storage)
+    room.set(ResticData, path=tree, password=PASSWORD)
+    await room.proven()
+
+
+def test_what_changes_meanwhile_is_no_evidence(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    witness = Witness(tree, lambda path: path.endswith(".tmp"), folder)
+    witness.before()
+    (tree / "a" / "large").write_bytes(b"other")
+    (tree / "later").touch()
+    (tree / "link").unlink()
+    listed = [Entry.parse(line) for line in witness.after().read_bytes().splitlines()]
+    assert {entry.path for entry in listed} == {"a", "a/b", "a/b/small.txt", "twin"}
+    assert next(entry for entry in listed if entry.path == "a/b/small.txt").sha256
+    assert witness.moved == 3
+
+
+async def test_writes_meanwhile_are_no_difference(room: Room, tree: Path) -> None:
+    stop, writing = threading.Event(), threading.Event()
+
+    def write() -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            (tree / "a" / "b" / "small.txt").write_text(f"{turn}")
+            (tree / f"passing-{turn % 7}").touch()
+            (tree / f"passing-{(turn + 3) % 7}").unlink(missing_ok=True)
+            writing.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait()
+    try:
+        room.set(ResticData, path=tree, password=PASSWORD)
+        await room.proven()
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def test_a_copy_that_lacks_something_is_found(room: Room, tree: Path, tmp_path: Path) -> None:
+    """restic may be content with its snapshot; the witness is not."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    witness = Witness(tree, lambda path: False, folder)
+    witness.before()
+    listing = witness.after()
+    room.set(ResticData, path=tree, password=PASSWORD)
+    manifest = room.manifest(await room.proven())
+    assert manifest.counted == witness.tally.counted
+    assert equal(compared(manifest, listing, tree, lambda done: None, witness=True))
+    info = (tree / "a" / "large").stat()
+    (tree / "a" / "large").write_bytes(bytes(2_000_000))
+    os.utime(tree / "a" / "large", ns=(info.st_atime_ns, info.st_mtime_ns))
+    (tree / "link").unlink()
+    judgement = compared(manifest, listing, tree, lambda done: None, witness=True)
+    assert judgement.verdict is BackupState.FAILED
+    assert [each.what for each in judgement.differences][:2] == ["sha256 of a/large", "link"]
+
+
+async def test_when_it_is_not_in_the_file_any_more(room: Room, tree: Path) -> None:
+    import dataclasses
+
+    room.set(ResticData, path=tree, password=PASSWORD)
+    backup = await room.proven()
+    room.house.ports = dataclasses.replace(room.house.ports, data={})
+    with pytest.raises(DataError, match="nobody knows the password"):
+        await room.house.prove(backup)
