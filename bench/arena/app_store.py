@@ -16,6 +16,7 @@ from mainstay.config.load import load
 from mainstay.edge.http.exchange import Exchange, Head, Header, Receiver
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.inbox.intake import Intake
+from mainstay.edge.inbox.log import DIRECTORY
 from mainstay.edge.inbox.open import open_intake
 from mainstay.ports.clock import SystemClock
 from mainstay.store.open import open_store
@@ -80,7 +81,7 @@ async def main(port: str) -> None:
     config = load(Path("mainstay.yaml"))
     clock = SystemClock()
     connect = partial(open_store, config.journal_url, clock)
-    async with open_intake(config.webhooks, connect, None, clock, Meter()) as intake:
+    async with open_intake(config.webhooks, connect, config.state_dir / DIRECTORY, clock, Meter()) as intake:
 
         async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
             await serve(intake, scope, receive, send)

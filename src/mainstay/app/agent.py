@@ -13,6 +13,7 @@ from mainstay.app.compose import App, jobs_of, open_app
 from mainstay.app.ownership import own
 from mainstay.app.vigil import Say, report
 from mainstay.app.wal import keep_logs, known_logs
+from mainstay.app.webhooks import bring_in
 from mainstay.config import load
 from mainstay.config.model import Config
 from mainstay.core.errors import MainstayError
@@ -125,6 +126,7 @@ async def _work(app: App, say: Say) -> None:
         tasks.create_task(Scheduler(app.store, app.clock, app.jobs, app.config.timezone).serve())
         tasks.create_task(_watch(app))
         tasks.create_task(report(app, say))
+        tasks.create_task(bring_in(app))
         if app.config.webhooks:
             tasks.create_task(_deliver(app))
         if _carries(app.config):

@@ -21,6 +21,7 @@ from mainstay.core.errors import ConfigError, MainstayError
 from mainstay.edge.http.exchange import Handler
 from mainstay.edge.http.meter import DIRECTORY, Meter
 from mainstay.edge.http.witness import PROCESSES
+from mainstay.edge.inbox.log import DIRECTORY as DIRECTORY_OF_LOG
 from mainstay.edge.inbox.open import open_intake
 from mainstay.engine.pulse import FINE
 from mainstay.ports.clock import Clock, SystemClock
@@ -54,10 +55,11 @@ def handlers_of(config: Config) -> Mapping[str, Opening]:
 @asynccontextmanager
 async def _webhooks(around: Surroundings) -> AsyncIterator[Handler]:
     config, url = around.config, around.config.journal_url
-    # A journal in a file needs no spool: it would be on the same disk.
-    spool = None if url.startswith("sqlite:") else config.state_dir
-    connect = partial(open_store, url, around.clock)
-    async with open_intake(config.webhooks, connect, spool, around.clock, around.meter) as intake:
+    connect, directory = partial(open_store, url, around.clock), config.state_dir / DIRECTORY_OF_LOG
+    opened = open_intake(
+        config.webhooks, connect, directory, around.clock, around.meter, config.edge.webhooks_log
+    )
+    async with opened as intake:
         yield intake
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 PATIENCE = 20.0
 """Seconds that any single examination may take."""
+LATE = 30.0
+"""Seconds after which a webhook should long be in the journal."""
 LITTLE = 500_000_000
 """Bytes of free space below which a disk is called nearly full."""
 FUTURE = 120.0
@@ -106,6 +108,7 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
     if app.config.webhooks:
         listen = app.config.edge.webhooks
         yield await examined("edge for webhooks", lambda: _edge("edge for webhooks", listen))
+        yield await examined("log of webhooks", lambda: _log(app))
     async for line in _gateway(app):
         yield line
     for name, source in app.config.webhooks.items():
@@ -232,6 +235,22 @@ async def _envoy(app: "App") -> str:
     settings = app.config.gateway.envoy if app.config.gateway else EnvoySettings()
     program = find(settings)
     return f"{program}, {await version(program)}"
+
+
+async def _log(app: "App") -> str | Line:
+    """Tell what the edge of this machine has acknowledged that is not in the journal yet."""
+    from mainstay.cli.words import ago
+    from mainstay.edge.inbox.harvest import waiting
+    from mainstay.edge.inbox.log import DIRECTORY
+    from mainstay.store import inbox
+
+    directory = app.config.state_dir / DIRECTORY
+    size, since = await asyncio.to_thread(waiting, directory, await app.store.read(inbox.imported))
+    now = app.clock.now()
+    if since is None or now - since < LATE:
+        return f"all but {format_size(size)} is in the journal" if size else "all is in the journal"
+    detail = f"{format_size(size)} in {directory} wait for the journal, the first came {ago(since, now)}"
+    return Line(WARN, "log of webhooks", detail, "see the agent's log, and that the journal answers")
 
 
 async def _target(app: "App", name: str) -> str | Line:

@@ -3,6 +3,7 @@
 The courier's half (what is due, attempts, replay, searching, forgetting) is in `store/inbox_delivery.py`.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,19 @@ class Stored:
     """The event that came before under the same id with another body. Both are kept."""
 
 
+class Seen:
+    """An event as others are compared with it."""
+
+    __slots__ = ("at", "digest", "event")
+
+    def __init__(self, event: str, digest: str, at: float) -> None:
+        self.event = event
+        """Its id."""
+        self.digest = digest
+        self.at = at
+        """When it came, seconds since 1970."""
+
+
 def key_of(event_id: str | None, digest: str) -> str:
     """Give what an event is known by: the id that its sender gave it or, without one, its body."""
     return f"body:{digest[:32]}" if event_id is None else f"id:{event_id}"
@@ -95,6 +109,7 @@ def put_many(tx: Tx, arrivals: Sequence[Arrival], state: str | None = None) -> l
     """
     rows = [_row(arrival, state or arrival.state) for arrival in arrivals]
     claims = [row for row in rows if row["key"] is not None]
+    claims.sort(key=_claim_order)  # neighbours share pages of the index, whatever order they came in
     repeats = len({(row["source"], row["key"]) for row in claims}) < len(claims)
     if not repeats and tx.many("inbox.claim", claims) == len(claims):
         stored = [Stored(arrival.id) for arrival in arrivals]
@@ -105,6 +120,10 @@ def put_many(tx: Tx, arrivals: Sequence[Arrival], state: str | None = None) -> l
         tx.many("inbox.put", rows)
         tx.signal(TOPIC)
     return stored
+
+
+def _claim_order(row: dict[str, Any]) -> tuple[str, str]:
+    return row["source"], row["key"]
 
 
 def _row(arrival: Arrival, state: str) -> dict[str, Any]:
@@ -155,6 +174,52 @@ def known(tx: Tx, source: str, event_id: str) -> str | None:
     """Give the event that carries the sender's id, as far back as is remembered."""
     found = tx.one("inbox.claimed", source=source, key=key_of(event_id, ""))
     return None if found is None else str(found["event"])
+
+
+def seen(tx: Tx, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Seen]:
+    """Give the events that are known by (source, key), those that there are, however old they are."""
+    wanted: dict[str, list[str]] = {}
+    for source, key in keys:
+        wanted.setdefault(source, []).append(key)
+    found: dict[tuple[str, str], Seen] = {}
+    for source, several in wanted.items():
+        for row in tx.all("inbox.seen", source=source, keys=json.dumps(several)):
+            found[source, row["key"]] = Seen(row["event"], row["digest"], row["at"])
+    return found
+
+
+def imported(tx: Tx) -> dict[str, int]:
+    """Give how far each segment of the edges' logs is in the journal, in bytes."""
+    return {row["segment"]: row["upto"] for row in tx.all("inbox.log_read")}
+
+
+def bring(tx: Tx, arrivals: Sequence[Arrival], spans: Mapping[str, tuple[int, int]], now: float) -> bool:
+    """Take in what lies in the log, in its order, and note that it is done. `spans` are the bytes of each segment.
+
+    False, and nothing was done, when somebody else has brought a part of it meanwhile: each event is brought once.
+    """
+    before = imported(tx)
+    if any(before.get(segment, 0) != start for segment, (start, _) in spans.items()):
+        return False
+    if arrivals:
+        put_many(tx, arrivals)
+    rows = [{"segment": name, "upto": end, "at": now} for name, (_, end) in spans.items()]
+    tx.many("inbox.log_upto", rows)
+    used(tx, _last_uses(arrivals))
+    return True
+
+
+def _last_uses(arrivals: Sequence[Arrival]) -> Iterable[tuple[tuple[str, str], float]]:
+    found: dict[tuple[str, str], float] = {}
+    for one in arrivals:
+        if one.secret is not None:
+            found[one.source, one.secret] = one.received_at
+    return found.items()
+
+
+def removed(tx: Tx, segments: Iterable[str], before: float) -> None:
+    """Forget segments that are gone, and those that were last read before a time."""
+    tx.many("inbox.log_gone", [{"segment": name, "before": before} for name in segments])
 
 
 def used(tx: Tx, uses: Iterable[tuple[tuple[str, str], float]]) -> None:

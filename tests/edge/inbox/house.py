@@ -19,6 +19,7 @@ from mainstay.core.secret import Secret
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
 from mainstay.edge.inbox.intake import Intake
+from mainstay.edge.inbox.log import DIRECTORY
 from mainstay.edge.inbox.open import open_intake
 from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.schemes.hmac import HmacScheme
@@ -73,10 +74,8 @@ async def house(
 ) -> AsyncIterator[House]:
     """A running edge in this process."""
     clock = SystemClock() if clock is None else clock
-    spool = None if url.startswith("sqlite:") else state_dir
-    async with open_intake(
-        given or sources(), lambda: open_store(url, clock), spool, clock, Meter()
-    ) as intake:
+    log = state_dir / DIRECTORY
+    async with open_intake(given or sources(), lambda: open_store(url, clock), log, clock, Meter()) as intake:
         server = Server(intake, SystemClock())
         with listening(port) as on:
             await server.listen(on)

@@ -6,11 +6,14 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
-from mainstay.store import inbox_delivery
+from mainstay.edge.inbox.log import DIRECTORY, segments
+from mainstay.store import inbox, inbox_delivery
 from mainstay.store.base import Store, Tx
 from mainstay.store.inbox_delivery import Event
 from tests.edge.inbox.sender import Sender
+from tests.helpers import aeventually
 
 
 class Ledger:
@@ -83,6 +86,17 @@ def everything(tx: Tx) -> list[Event]:
     found = inbox_delivery.find(tx, limit=10_000_000)
     whole = (inbox_delivery.get(tx, line.id) for line in reversed(found))
     return [event for event in whole if event is not None]
+
+
+async def imported(store: Store, directory: Path) -> None:
+    """Wait until all of the log below `directory` is in the journal."""
+
+    async def done() -> bool:
+        upto = await store.read(inbox.imported)
+        found = segments(directory / DIRECTORY) if (directory / DIRECTORY).exists() else {}
+        return all(size <= upto.get(name, 0) for name, size in found.items())
+
+    assert await aeventually(done, 30)
 
 
 async def compare(store: Store, ledger: Ledger) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,12 +18,10 @@ from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.http.server import Server
 from mainstay.edge.inbox.counts import Counts
-from mainstay.edge.inbox.gather import PAUSE, Gather, Uses
+from mainstay.edge.inbox.gather import PAUSE, Gather
 from mainstay.edge.inbox.intake import Body, Intake
-from mainstay.edge.inbox.keep import JournalKeeper
 from mainstay.ports.clock import FakeClock, SystemClock
-from mainstay.store import inbox, inbox_delivery
-from mainstay.store.base import Store, Tx
+from mainstay.store.base import Tx
 from mainstay.store.inbox import Arrival, Stored
 from mainstay.store.writer import Broken
 from tests.edge.inbox.house import House, listening, sources
@@ -38,11 +35,31 @@ def journal(tmp_path: Path) -> Journal:
     return sqlite_journal(tmp_path)
 
 
+@dataclass
+class Disk:
+    """A keeper whose writes take as long as they are to, and what it wrote."""
+
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    kept: list[str] = field(default_factory=list)
+
+    async def keep(self, arrivals: Sequence[Arrival]) -> list[Stored]:
+        await self.ready.wait()
+        self.kept += [arrival.id for arrival in arrivals]
+        return [Stored(arrival.id) for arrival in arrivals]
+
+
+@pytest.fixture
+def disk() -> Disk:
+    made = Disk()
+    made.ready.set()
+    return made
+
+
 @asynccontextmanager
-async def bounded(store: Store, most: int, most_bytes: int = 2**30) -> AsyncIterator[House]:
+async def bounded(disk: Disk, most: int, most_bytes: int = 2**30) -> AsyncIterator[House]:
     """An edge that holds little in memory."""
     counts = Counts(Meter())
-    gather = Gather(JournalKeeper(store), SystemClock(), counts, most, most_bytes)
+    gather = Gather(disk, SystemClock(), counts, most, most_bytes)
     intake = Intake(sources(), gather, SystemClock(), counts)
     server = Server(intake, SystemClock())
     with listening() as on:
@@ -55,13 +72,6 @@ async def bounded(store: Store, most: int, most_bytes: int = 2**30) -> AsyncIter
                 sender.close()
             await server.close()
             await gather.close()
-
-
-def locked(path: Path) -> closing[sqlite3.Connection]:
-    """A stranger who keeps the journal from being written."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return closing(connection)
 
 
 async def storm(edge: House, count: int, size: int = 10) -> list[asyncio.Task[Answer]]:
@@ -78,47 +88,49 @@ def answered(sent: list[asyncio.Task[Answer]]) -> list[int]:
     return [task.result().status for task in sent if task.done()]
 
 
-async def test_what_arrives_during_a_write_shares_the_next(store: Store) -> None:
-    async with bounded(store, 1000) as edge:
-        assert [task.status for task in await asyncio.gather(*await storm(edge, 200))] == [202] * 200
+async def test_what_arrives_during_a_write_shares_the_next(disk: Disk) -> None:
+    disk.ready.clear()
+    async with bounded(disk, 1000) as edge:
         gather = edge.intake.gather
-    assert gather.events == 200
-    assert gather.writes < 100
+        sent = await storm(edge, 200)
+        assert await aeventually(lambda: gather.unsaved == 200)
+        disk.ready.set()
+        assert [task.status for task in await asyncio.gather(*sent)] == [202] * 200
+    assert (gather.events, gather.writes) == (200, 2)
     assert gather.bytes == 0
 
 
-async def test_when_the_writer_stands_still_the_rest_is_told_to_come_again(
-    journal: Journal, tmp_path: Path
-) -> None:
+async def test_when_the_writer_stands_still_the_rest_is_told_to_come_again(disk: Disk) -> None:
     """Nothing that was not written is acknowledged, and what waits is bounded."""
-    async with journal.opened() as store, bounded(store, 50) as edge:
-        with locked(tmp_path / "journal.db"):
-            sent = await storm(edge, 200)
-            assert await aeventually(lambda: len(answered(sent)) == 150)
-            assert answered(sent) == [503] * 150
-            refused = next(task.result() for task in sent if task.done())
-            assert (refused.headers["retry-after"], refused.json["error"]) == ("5", "busy")
+    disk.ready.clear()
+    async with bounded(disk, 50) as edge:
+        sent = await storm(edge, 200)
+        assert await aeventually(lambda: len(answered(sent)) == 150)
+        assert answered(sent) == [503] * 150
+        refused = next(task.result() for task in sent if task.done())
+        assert (refused.headers["retry-after"], refused.json["error"]) == ("5", "busy")
+        disk.ready.set()
         given = [task.status for task in await asyncio.gather(*sent)]
         assert sorted(given) == [202] * 50 + [503] * 150
-        kept = await store.read(lambda tx: inbox_delivery.find(tx, limit=1000))
-    assert {event.id for event in kept} == {task.result().id for task in sent if task.result().status == 202}
+    assert set(disk.kept) == {task.result().id for task in sent if task.result().status == 202}
 
 
-async def test_what_waits_is_bounded_in_bytes_too(journal: Journal, tmp_path: Path) -> None:
-    async with journal.opened() as store, bounded(store, 10_000, 2**20) as edge:
-        with locked(tmp_path / "journal.db"):
-            sent = await storm(edge, 40, 50_000)
-            assert await aeventually(lambda: len(answered(sent)) >= 20)
-            assert set(answered(sent)) == {503}
-            assert edge.intake.unsaved_bytes <= 2**20 + 40 * 4096
+async def test_what_waits_is_bounded_in_bytes_too(disk: Disk) -> None:
+    disk.ready.clear()
+    async with bounded(disk, 10_000, 2**20) as edge:
+        sent = await storm(edge, 40, 50_000)
+        assert await aeventually(lambda: len(answered(sent)) >= 20)
+        assert set(answered(sent)) == {503}
+        assert edge.intake.unsaved_bytes <= 2**20 + 40 * 4096
+        disk.ready.set()
         given = [task.status for task in await asyncio.gather(*sent)]
         assert {202, 503} == set(given)
         assert edge.intake.unsaved_bytes == 0
 
 
-async def test_strangers_whose_bodies_never_end_keep_nobody_out(store: Store) -> None:
+async def test_strangers_whose_bodies_never_end_keep_nobody_out(disk: Disk) -> None:
     """What has been coming for the longest gives way; what is proven and waits for the disk does not."""
-    async with bounded(store, 10_000, 2**20) as edge:
+    async with bounded(disk, 10_000, 2**20) as edge:
         strangers = []
         for number in range(10):
             head = request("/bank", b"", [("Content-Length", "104001")], length=False)
@@ -135,8 +147,8 @@ async def test_strangers_whose_bodies_never_end_keep_nobody_out(store: Store) ->
     assert edge.intake.unsaved_bytes == 0
 
 
-async def test_a_body_in_crumbs_takes_no_more_memory_than_it_has_bytes(store: Store) -> None:
-    async with bounded(store, 10) as edge:
+async def test_a_body_in_crumbs_takes_no_more_memory_than_it_has_bytes(disk: Disk) -> None:
+    async with bounded(disk, 10) as edge:
         source = next(iter(edge.intake._sources.values()))
         turn: Any = SimpleNamespace(head=Head(b"POST", b"/a", b"/a", b"", b"1.1", b"a", [], None))
         body = Body(edge.intake, source, turn)
@@ -160,13 +172,11 @@ class Moody:
 
     fault: Exception | None = None
     batches: int = 0
-    uses: tuple[Uses, ...] = ()
 
-    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
+    async def keep(self, arrivals: Sequence[Arrival]) -> list[Stored]:
         self.batches += 1
         if self.fault is not None:
             raise self.fault
-        self.uses = (*self.uses, uses)
         return [Stored(arrival.id) for arrival in arrivals]
 
 
@@ -200,30 +210,6 @@ async def test_a_write_that_failed_is_never_repeated_and_nothing_waits_behind_it
     await gather.close()
 
 
-async def test_the_use_of_secrets_is_written_now_and_then_and_not_lost(clock: FakeClock) -> None:
-    keeper = Moody()
-    gather = Gather(keeper, clock, Counts(Meter()))
-    for number in range(5):
-        await put(gather, number)
-    keeper.fault = JournalError("away")
-    await clock.advance(20)
-    await put(gather, 5)
-    keeper.fault = None
-    await clock.advance(20)
-    await put(gather, 6)
-    await put(gather, 7)
-    await gather.close()
-    written = [uses[("bank", "new")] for uses in keeper.uses if uses]
-    assert written == [100.0, 106.0, 107.0]
-
-
-async def test_their_use_gets_into_the_journal(store: Store, clock: FakeClock) -> None:
-    gather = Gather(JournalKeeper(store), clock, Counts(Meter()))
-    await put(gather, 1)
-    await gather.close()
-    assert await store.read(inbox.uses) == {("bank", "new"): 101.0}
-
-
 async def test_a_sender_that_cannot_be_told_ends_nobody_elses_writing(clock: FakeClock) -> None:
     keeper = Moody()
     gather = Gather(keeper, clock, Counts(Meter()))
@@ -250,7 +236,7 @@ async def test_what_a_read_swallowed_is_told_all_the_same(journal: Journal) -> N
 
     def careless(tx: Tx) -> str:
         with suppress(JournalError, Broken):
-            tx.many("inbox.drop", [{"id": "e1"}])
+            tx.many("inbox.log_gone", [{"segment": "a", "before": 0.0}])
         return "all is well"
 
     async with journal.opened() as store:

@@ -24,7 +24,7 @@ from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox
 from mainstay.store.inbox_delivery import Event
 from tests.edge.inbox.house import BY_ID, SECRETS, House, house, sources
-from tests.edge.inbox.ledger import everything
+from tests.edge.inbox.ledger import everything, imported
 from tests.edge.inbox.sender import OLD, SECRET, Sender, request, signature
 from tests.helpers import aeventually
 from tests.journals import Journal, sqlite_journal
@@ -64,7 +64,9 @@ def with_source(journal: Journal, tmp_path: Path, **options: Any) -> AbstractAsy
 
 async def events(journal: Journal) -> list[Event]:
     """Everything that was kept, the first one first."""
+    assert journal.path is not None
     async with journal.opened() as store:
+        await imported(store, journal.path.parent)
         return await store.read(everything)
 
 
@@ -355,4 +357,8 @@ async def test_a_storm_of_copies_is_one_event(journal: Journal, tmp_path: Path) 
             *await asyncio.gather(*[storm(sender, 157) for sender in senders])
         )
     (event,) = await events(journal)
-    assert seen == {(202, event.id), (200, event.id)}
+    # Each edge knows at once what it took itself, and what the other one took when that is in the journal.
+    first = {id_ for status, id_ in seen if status == 202}
+    assert event.id in first
+    assert len(first) <= 2
+    assert {id_ for status, id_ in seen if status == 200} <= first

@@ -92,6 +92,9 @@ class EdgeSettings(Settings):
     """How many requests that one client sent ahead are answered before all others have their turn."""
     trusted_proxies: list[Network] = ["127.0.0.1", "::1"]
     """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    webhooks_log: Annotated[Size, Field(ge=64 * 2**20)] = 2**30
+    """How many bytes of webhooks may wait on this machine's disk until the journal takes them; what comes then gets
+    503."""
     tls: TlsSettings | None = None
     """Certificates; without them plain HTTP is spoken, for behind a proxy."""
     access_log: bool | ConfigPath = True

@@ -14,10 +14,9 @@ TROUBLE = Family(
     "1 while nothing can be kept and all is answered with 503.",
     kind="gauge",
 )
-SPOOLED = Family("mainstay_inbox_spooled", "Webhooks that the spool took while the journal was away.")
-AWAY = Family("mainstay_inbox_spooling", "1 while the spool stands in for the journal.", kind="gauge")
+AWAY = Family("mainstay_inbox_journal_away", "1 while the journal does not answer the edge.", kind="gauge")
 
-FAMILIES = (WEBHOOKS, UNSAVED, WRITES, TROUBLE, SPOOLED, AWAY)
+FAMILIES = (WEBHOOKS, UNSAVED, WRITES, TROUBLE, AWAY)
 
 
 class Counts:
@@ -29,7 +28,6 @@ class Counts:
         self.unsaved = meter.cell(UNSAVED)
         self.writes = meter.cell(WRITES)
         self.trouble = meter.cell(TROUBLE)
-        self.spooled = meter.cell(SPOOLED)
         self.away = meter.cell(AWAY)
 
     def outcome(self, source: str, outcome: str) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mainstay.core.errors import JournalError
@@ -15,8 +14,6 @@ log = logging.getLogger(__name__)
 
 Done = Callable[[Stored | None], None]
 """Told what became of an arrival once that is on disk; None when it could not be kept."""
-Uses = Mapping[tuple[str, str], float]
-"""When secrets last proved something, by (source, name of the secret)."""
 
 LARGEST = 512
 """The most events in one write."""
@@ -26,15 +23,13 @@ AROUND = 2048
 """Bytes that an event takes besides its body, about."""
 PAUSE = 1.0
 """Seconds for which nothing is taken in after a write has failed; then one batch tries again."""
-USES_EVERY = 10.0
-"""Seconds between two writes of when secrets were used."""
 
 
 class Keeper(Protocol):
     """Where events are kept."""
 
-    async def keep(self, arrivals: Sequence[Arrival], uses: Uses) -> list[Stored | None]:
-        """Put events on disk; None for those that cannot be. Raises `JournalError` when nothing is certain."""
+    async def keep(self, arrivals: Sequence[Arrival]) -> list[Stored]:
+        """Put events on disk. Raises `JournalError` when nothing is certain."""
         ...
 
 
@@ -55,8 +50,6 @@ class Gather:
         """Bytes that are not on disk yet, or are being received."""
         self._wake = asyncio.Event()
         self._closed_until = 0.0
-        self._uses: dict[tuple[str, str], float] = {}
-        self._uses_at = clock.monotonic()
         self._ending = False
         self.writes = 0
         """Writes that reached the disk."""
@@ -89,8 +82,6 @@ class Gather:
         """Take an event in. `done` is called from the event loop, never at once."""
         self._waiting.append((arrival, done))
         self.bytes += len(arrival.body) + AROUND
-        if arrival.secret is not None:
-            self._uses[arrival.source, arrival.secret] = arrival.received_at
         if not self._writing:
             self._wake.set()
 
@@ -107,9 +98,6 @@ class Gather:
                 await self._wake.wait()
                 continue
             await self._write(self._next())
-        if self._uses:
-            with suppress(JournalError):
-                await self._keeper.keep((), self._uses)
 
     def _next(self) -> list[tuple[Arrival, Done]]:
         weight, count = 0, 0
@@ -124,14 +112,13 @@ class Gather:
     async def _write(self, batch: list[tuple[Arrival, Done]]) -> None:
         self._writing = len(batch)
         self._counts.unsaved.set(self.unsaved)
-        uses = self._due_uses()
         try:
-            stored = await self._keeper.keep([arrival for arrival, _ in batch], uses)
+            stored = await self._keeper.keep([arrival for arrival, _ in batch])
         except JournalError as fault:
-            self._refuse(batch, uses, str(fault))
+            self._refuse(batch, str(fault))
         except Exception as error:
             log.exception("an inbox batch could not be written")
-            self._refuse(batch, uses, f"{type(error).__name__} in the inbox")
+            self._refuse(batch, f"{type(error).__name__} in the inbox")
         else:
             self._recover()
             self.writes += 1
@@ -147,15 +134,7 @@ class Gather:
             self._counts.trouble.set(0.0)
             self.trouble = None
 
-    def _due_uses(self) -> Uses:
-        now = self._clock.monotonic()
-        if not self._uses or now < self._uses_at:
-            return {}
-        self._uses_at = now + USES_EVERY
-        due, self._uses = self._uses, {}
-        return due
-
-    def _refuse(self, batch: list[tuple[Arrival, Done]], uses: Uses, why: str) -> None:
+    def _refuse(self, batch: list[tuple[Arrival, Done]], why: str) -> None:
         """Nobody knows whether the batch is on disk: say so to all of it and to those who wait behind it.
 
         It is never written a second time from here: the senders come again, and what was kept is known by its key.
@@ -165,7 +144,6 @@ class Gather:
         self.trouble = why
         self._counts.trouble.set(1.0)
         self._closed_until = self._clock.monotonic() + PAUSE
-        self._uses = {**uses, **self._uses}
         refused = batch + self._waiting
         self._waiting = []
         self._release(refused)

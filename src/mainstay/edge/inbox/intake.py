@@ -59,11 +59,6 @@ class Intake:
         """Why nothing is taken in now; None when all is well."""
         return self.gather.trouble
 
-    def settings(self, source: str) -> IntakeSettings:
-        """Give how a source is taken in; one that is configured no more, as any other."""
-        found = self._sources.get(f"/{source}".encode())
-        return IntakeSettings() if found is None else found.settings
-
     def accept(self, exchange: Exchange) -> None:
         """Take a request whose head was read: say at once what needs no body."""
         head = exchange.head

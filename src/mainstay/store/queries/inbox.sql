@@ -20,6 +20,28 @@ ON CONFLICT (source, key) DO UPDATE SET event = excluded.event, at = excluded.at
 -- The event that is known by a key.
 SELECT event, digest FROM inbox_seen WHERE source = :source AND key = :key;
 
+-- name: seen
+-- The events of a source that are known by these keys, a JSON array.
+SELECT key, event, digest, at FROM inbox_seen WHERE source = :source AND key IN (SELECT value FROM json_each(:keys));
+
+-- name: seen (postgres)
+-- The same.
+SELECT key, event, digest, at FROM inbox_seen
+ WHERE source = :source AND key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS JSONB))));
+
+-- name: log_read
+-- How far the segments of the edges' logs are in the journal.
+SELECT segment, upto FROM inbox_log;
+
+-- name: log_upto
+-- A segment is in the journal up to here.
+INSERT INTO inbox_log (segment, upto, at) VALUES (:segment, :upto, :at)
+ON CONFLICT (segment) DO UPDATE SET upto = excluded.upto, at = excluded.at;
+
+-- name: log_gone
+-- A segment was removed; so were those, by whatever way, that nobody has read for so long.
+DELETE FROM inbox_log WHERE segment = :segment OR at < :before;
+
 -- name: put
 -- An event that was taken in; one that is there already stays as it is.
 INSERT INTO inbox (id, source, received_at, headers, body, query, peer, user_agent, secret, sent_at, event_id,
@@ -231,22 +253,6 @@ DELETE FROM inbox_seen WHERE source = :source AND key = :key AND event = :id
 -- One event that is done with, with its attempts.
 DELETE FROM inbox WHERE id = :id AND state = :state;
 
--- name: drop
--- One event, with its attempts.
-DELETE FROM inbox WHERE id = :id;
-
--- name: spool_sizes
--- What waits in the spool, in the order in which it came.
-SELECT id, length(body) AS bytes FROM inbox WHERE state = 'queued' ORDER BY id LIMIT :limit;
-
--- name: spool_upto
--- The same up to an event, whole.
-SELECT * FROM inbox WHERE state = 'queued' AND id <= :last ORDER BY id LIMIT :limit;
-
--- name: spool_forget
--- The spool keeps in mind what it has seen only as long as it holds anything.
-DELETE FROM inbox_seen WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE state = 'queued');
-
 -- name: tally
 -- Count what became of deliveries.
 INSERT INTO delivery (source, delivered, dead, retried, delivered_at)
@@ -263,7 +269,3 @@ ON CONFLICT (source) DO UPDATE SET state = excluded.state, since = excluded.sinc
 -- name: deliveries
 -- How the delivery of every source stands.
 SELECT * FROM delivery ORDER BY source;
-
--- name: spool_retry
--- What the journal would not have is tried again.
-UPDATE inbox SET state = 'queued' WHERE state = 'held';

@@ -1,4 +1,4 @@
-"""While a journal on a server is away the spool takes events in; afterwards they are brought over, each one once."""
+"""While a journal on a server is away events wait in the log; afterwards they are brought over, each one once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.edge.inbox.spool import open_spool
-from mainstay.ports.clock import SystemClock
+from mainstay.edge.inbox.drain import REFUSED
+from mainstay.edge.inbox.harvest import harvest, read
+from mainstay.edge.inbox.log import DIRECTORY
 from mainstay.store import inbox
 from mainstay.store.inbox import Arrival
 from mainstay.store.inbox_delivery import Event
-from mainstay.store.sqlite import open_sqlite
 from tests.edge.inbox.house import House, house
-from tests.edge.inbox.ledger import Ledger, compare, everything
+from tests.edge.inbox.ledger import Ledger, compare, everything, imported
 from tests.edge.inbox.sender import Answer
 from tests.helpers import aeventually
 from tests.journals import Journal, postgres_url
@@ -49,18 +49,14 @@ async def in_journal(journal: Journal, count: int) -> list[Event]:
         return await store.read(everything)
 
 
-async def in_spool(directory: Path) -> list[Event]:
-    store = await open_sqlite(directory / "spool.db", SystemClock())
-    found = await store.read(everything)
-    await store.close()
-    return found
+def in_log(directory: Path) -> list[Arrival]:
+    """Every event in the log, whether the journal has it or not."""
+    return harvest(directory / DIRECTORY, {}).events
 
 
-async def test_while_all_is_well_the_spool_stays_empty(journal: Journal, tmp_path: Path) -> None:
-    async with house(journal.url, tmp_path) as edge:
-        answer = await send(edge, "a")
-        assert [event.id for event in await in_journal(journal, 1)] == [answer.id]
-        assert await in_spool(tmp_path) == []
+async def all_imported(journal: Journal, directory: Path) -> None:
+    async with journal.opened() as store:
+        await imported(store, directory)
 
 
 async def test_what_came_while_the_server_was_away_is_brought_over_in_order(
@@ -73,7 +69,7 @@ async def test_what_came_while_the_server_was_away_is_brought_over_in_order(
         assert [answer.status for answer in given] == [202] * 21
         copy, other = await send(edge, "away3", b"3"), await send(edge, "before", b"other")
         assert (copy.status, copy.id, other.status) == (200, given[4].id, 202)
-        assert len(await in_spool(tmp_path)) == 21
+        assert len(in_log(tmp_path)) == 22
         postgres.start()
         found = await in_journal(journal, 22)
         assert [event.id for event in found] == [*(answer.id for answer in given), other.id]
@@ -82,39 +78,36 @@ async def test_what_came_while_the_server_was_away_is_brought_over_in_order(
             "before",
             b"other",
         )
-        assert await aeventually(lambda: _empty(tmp_path))
+        await all_imported(journal, tmp_path)
     async with journal.opened() as store:
         assert ("bank", "new") in await store.read(inbox.uses)
-
-
-async def _empty(directory: Path) -> bool:
-    return await in_spool(directory) == []
 
 
 async def test_a_copy_of_what_the_journal_has_is_dropped_on_the_way(
     journal: Journal, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    async with house(journal.url, tmp_path) as edge:
+    async with house(journal.url, tmp_path / "one") as edge:
         first = await send(edge, "a")
+    async with house(journal.url, tmp_path / "other") as edge:
+        assert (await send(edge, "a")).id == first.id
         postgres.kill()
         # Nobody can know the copy without the journal, unless a last process of the server still answers.
         assert (await send(edge, "a")).status in (200, 202)
         last = await send(edge, "b")
         postgres.start()
         assert [event.id for event in await in_journal(journal, 2)] == [first.id, last.id]
-        assert await aeventually(lambda: _empty(tmp_path))
-        assert (await send(edge, "a")).id == first.id
+        await all_imported(journal, tmp_path / "other")
 
 
 async def test_a_start_without_the_server_takes_events_in(
     journal: Journal, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what an edge leaves in the spool the next one brings over."""
+    """And what an edge leaves in the log the next one brings over."""
     monkeypatch.setattr("mainstay.edge.inbox.open.FIRST_LOOK", 0.05)
     postgres.kill()
     async with house(journal.url, tmp_path) as edge:
         first = await send(edge, "a")
-    assert [event.id for event in await in_spool(tmp_path)] == [first.id]
+    assert [event.id for event in in_log(tmp_path)] == [first.id]
     postgres.start()
     async with house(journal.url, tmp_path) as edge:
         second = await send(edge, "b", b"2")
@@ -132,23 +125,22 @@ async def test_one_event_that_the_journal_will_not_have_holds_back_no_other(
         return [answer.status for answer in await asyncio.gather(*sent)]
 
     async with house(journal.url, tmp_path) as edge:
-        assert await three(edge, "a", "b") == [202, 503, 202]
-        postgres.kill()
-        assert await three(edge, "c", "d") == [202] * 3
-        postgres.start()
-        found = await in_journal(journal, 4)
-        assert {event.event_id for event in found} == set("abcd")
-        assert await aeventually(lambda: _only_poison(tmp_path))
-        assert (await send(edge, "e")).status == 202
-        assert len(await in_journal(journal, 5)) == 5
+        assert await three(edge, "a", "b") == [202] * 3
+        assert {event.event_id for event in await in_journal(journal, 2)} == set("ab")
+        assert (await send(edge, "c")).status == 202
+        await in_journal(journal, 3)
+        assert refused(tmp_path) == ["poison"]
+    async with house(journal.url, tmp_path):  # every start tries again
+        assert await aeventually(lambda: refused(tmp_path) == ["poison"])
     with postgres.connect(journal.url.rpartition("/")[2]) as connection:
         connection.execute("ALTER TABLE mainstay.inbox DROP CONSTRAINT odd")
-    async with house(journal.url, tmp_path):  # every start tries again
-        assert len(await in_journal(journal, 6)) == 6
+    async with house(journal.url, tmp_path):
+        assert len(await in_journal(journal, 4)) == 4
 
 
-async def _only_poison(directory: Path) -> bool:
-    return [(event.event_id, event.state) for event in await in_spool(directory)] == [("poison", "held")]
+def refused(directory: Path) -> list[str | None]:
+    found = sorted((directory / DIRECTORY).glob(f"*{REFUSED}"))
+    return [event.event_id for path in found for event in read(path, 0).events]
 
 
 @pytest.fixture
@@ -169,7 +161,7 @@ async def written(journal: Journal) -> list[str]:
     return [str(row[0]) for row in found]
 
 
-async def test_nothing_overtakes_what_another_process_has_in_the_spool(
+async def test_nothing_overtakes_what_another_process_has_in_the_log(
     journal: Journal, tmp_path: Path, cut: tuple[str, FaultProxy]
 ) -> None:
     """Only one of two edges of a machine cannot reach the journal; the sender speaks to both in turn."""
@@ -183,11 +175,11 @@ async def test_nothing_overtakes_what_another_process_has_in_the_spool(
             assert (await send(fine if number % 2 else lost, name)).status == 202
         await in_journal(journal, len(names))
         assert await written(journal) == names
-        assert await aeventually(lambda: _empty(tmp_path))
+        await all_imported(journal, tmp_path)
         way.heal()
 
 
-async def test_what_a_dead_process_left_in_the_spool_is_brought_over_by_another(
+async def test_what_a_dead_process_left_in_the_log_is_brought_over_by_another(
     journal: Journal, tmp_path: Path, cut: tuple[str, FaultProxy]
 ) -> None:
     url, way = cut
@@ -204,7 +196,7 @@ async def test_what_a_dead_process_left_in_the_spool_is_brought_over_by_another(
 async def test_a_server_that_is_killed_under_load_loses_and_doubles_nothing(
     journal: Journal, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    """Two edges of one machine share the spool; writes whose end nobody knows are part of it."""
+    """Two edges of one machine, and writes whose end nobody knows."""
     async with house(journal.url, tmp_path) as one, house(journal.url, tmp_path) as two:
         ledger = Ledger([one.port, two.port])
         for _ in range(KILLS):
@@ -214,18 +206,7 @@ async def test_a_server_that_is_killed_under_load_loses_and_doubles_nothing(
             postgres.start()
         await ledger.more(100)
         await ledger.end()
-        assert await aeventually(lambda: _empty(tmp_path), 30)
+        await all_imported(journal, tmp_path)
     async with journal.opened() as store:
         await compare(store, ledger)
     assert len(ledger.acknowledged) >= 600 * KILLS
-
-
-async def test_what_goes_into_the_spool_stays_as_it_is_for_the_journal(tmp_path: Path) -> None:
-    """The journal's thread may still be about to write the very same arrivals: of one that nobody is to be brought it
-    would make one that waits for ever."""
-    spool = await open_spool(tmp_path, SystemClock())
-    kept = Arrival("e1", "bank", 1.0, "[]", b"{}", "d" * 64, "192.0.2.1", state=inbox.KEPT)
-    assert await spool.put([kept]) == [inbox.Stored("e1")]
-    assert kept.state == inbox.KEPT
-    assert [one.id for one in await spool.oldest(10)] == ["e1"]
-    await spool.close()

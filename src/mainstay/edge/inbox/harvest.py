@@ -1,0 +1,146 @@
+"""Reads from the log what is to be imported next, out of the segments of all processes, in the order of the events.
+
+Within a segment ids grow, so what is read of each is a prefix. What goes into one import is everything up to one id:
+nothing overtakes an event that another process acknowledged before.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mainstay.edge.inbox.log import sealed, segments
+from mainstay.edge.inbox.record import MARK, decode, wants, whole
+from mainstay.store.inbox import Arrival
+
+LOAD = 2000
+"""Events that are read of one segment at a time."""
+HEAVIEST = 8 * 2**20
+"""Bytes that are read of one segment at a time; a record that is larger is read alone."""
+
+
+@dataclass(slots=True)
+class Part:
+    """What was read of one segment: events, and where the record of each ends."""
+
+    start: int
+    events: list[Arrival] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    more: bool = False
+    """Whether there is more behind it that was not read."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.ends[-1] if self.ends else self.start
+
+
+@dataclass(slots=True)
+class Harvest:
+    """What goes into the journal next, and the bytes of each segment that this is."""
+
+    events: list[Arrival] = field(default_factory=list)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    bytes: int = 0
+    """Bytes in all segments that were not imported before."""
+
+
+def harvest(directory: Path, imported: Mapping[str, int]) -> Harvest:
+    """Read the next events that are not `imported` yet. Raises `OSError`."""
+    sizes = segments(directory)
+    parts = {name: read(directory / name, imported.get(name, 0)) for name in sizes}
+    seen = [part.events[-1].id for part in parts.values() if part.events]
+    found = Harvest(bytes=sum(max(0, size - imported.get(name, 0)) for name, size in sizes.items()))
+    if not seen:
+        return found
+    cut = [part.events[-1].id for part in parts.values() if part.more]
+    last = min(cut) if cut else max(seen)
+    # What was acknowledged before any of these is there by now, if it was not yet when its segment was read.
+    for name in segments(directory):
+        part = parts.setdefault(name, Part(imported.get(name, 0)))
+        if not part.more:
+            late = read(directory / name, part.end)
+            part.events += late.events
+            part.ends += late.ends
+    for name, part in parts.items():
+        taken = sum(event.id <= last for event in part.events)
+        if taken:
+            found.events += part.events[:taken]
+            found.spans[name] = (part.start, part.ends[taken - 1])
+    found.events.sort(key=lambda event: event.id)
+    return found
+
+
+def read(path: Path, start: int, most: int = 0) -> Part:
+    """Read a segment from `start` on, as far as its records are whole, `most` (or `LOAD`) of them.
+
+    One that is gone has none. Raises `OSError`.
+    """
+    part = Part(start)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return part
+    try:
+        data = os.pread(file, HEAVIEST, start)
+        if (needed := wants(data)) > len(data):
+            data = os.pread(file, needed, start)
+    finally:
+        os.close(file)
+    at = 0
+    most = most or LOAD
+    while len(part.events) < most and (end := whole(data, at)):
+        part.events.append(decode(data, at, end))
+        part.ends.append(start + end)
+        at = end
+    part.more = len(part.events) == most or (bool(part.events) and len(data) >= HEAVIEST)
+    return part
+
+
+def waiting(directory: Path, imported: Mapping[str, int]) -> tuple[int, float | None]:
+    """Give how many bytes are not `imported` yet, and when the first of these events came. Raises `OSError`."""
+    try:
+        sizes = segments(directory)
+    except FileNotFoundError:
+        return 0, None
+    behind = {name: size - imported.get(name, 0) for name, size in sizes.items()}
+    first = [
+        part.events[0].received_at
+        for name, size in behind.items()
+        if size > 0 and (part := read(directory / name, imported.get(name, 0), most=1)).events
+    ]
+    return sum(size for size in behind.values() if size > 0), min(first, default=None)
+
+
+def spent(directory: Path, imported: Mapping[str, int]) -> dict[str, int]:
+    """Give the segments that nobody writes any more and of which every record that is whole is imported, and where in
+    each the next whole record is, behind something that cannot be read: 0 where there is none. Raises `OSError`.
+    """
+    found: dict[str, int] = {}
+    for name in segments(directory):
+        path, upto = directory / name, imported.get(name, 0)
+        with suppress(FileNotFoundError):
+            if sealed(path) and not read(path, upto).events:
+                found[name] = _behind(path, upto)
+    return found
+
+
+def _behind(path: Path, at: int) -> int:
+    """Give where the next whole record is, when what stands at `at` is none; 0 when there is none."""
+    if path.stat().st_size <= at:
+        return 0
+    data = path.read_bytes()
+    while (at := data.find(MARK, at + 1)) > 0:
+        if whole(data, at):
+            return at
+    return 0
+
+
+def remembered(directory: Path) -> Iterator[tuple[str, list[Arrival]]]:
+    """Give the events of each segment in pieces, the oldest segment first. Raises `OSError`."""
+    for name in segments(directory):
+        at = 0
+        while (part := read(directory / name, at)).events:
+            at = part.end
+            yield name, part.events

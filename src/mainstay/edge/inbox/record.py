@@ -1,0 +1,101 @@
+"""How an event lies in the log: a frame with a checksum, numbers, the lengths of its texts, the texts, the body.
+
+A reader stops at the first record that is not whole: it is being written just now, or was when the power failed.
+"""
+
+import math
+import struct
+from zlib import crc32
+
+from mainstay.store.inbox import Arrival
+
+MARK = b"mhk1"
+FRAME = struct.Struct("<4sII")
+"""The mark, the bytes that follow the frame, and their CRC-32."""
+FIXED = struct.Struct("<ddd13i")
+"""Times of arrival and of signing (NaN: unknown), the window, and the lengths of thirteen texts (-1: there is none)."""
+LEAST = FRAME.size + FIXED.size
+LARGEST = 64 * 2**20
+"""More bytes than a record ever has; a length above it is none."""
+
+
+def encode(one: Arrival) -> bytes:
+    """Write an event as a record."""
+    texts = [
+        one.id.encode(),
+        one.source.encode(),
+        one.headers.encode(),
+        one.digest.encode(),
+        one.peer.encode(),
+        one.query.encode(),
+        one.state.encode(),
+        _bytes(one.user_agent),
+        _bytes(one.secret),
+        _bytes(one.event_id),
+        _bytes(one.event_type),
+        _bytes(one.order_key),
+        _bytes(one.key),
+    ]
+    lengths = [-1 if text is None else len(text) for text in texts]
+    sent = math.nan if one.sent_at is None else one.sent_at
+    there = [text for text in texts if text is not None]
+    payload = b"".join([FIXED.pack(one.received_at, sent, one.window, *lengths), *there, one.body])
+    return FRAME.pack(MARK, len(payload), crc32(payload)) + payload
+
+
+def _bytes(text: str | None) -> bytes | None:
+    # What a sender wrote into JSON may be no Unicode at all.
+    return None if text is None else text.encode("utf-8", "replace")
+
+
+def whole(data: bytes, at: int) -> int:
+    """Give where the record at `at` ends; 0 when there is none that is whole."""
+    if at + FRAME.size > len(data):
+        return 0
+    mark, length, checksum = FRAME.unpack_from(data, at)
+    start: int = at + FRAME.size
+    end: int = start + length
+    if mark != MARK or length > LARGEST or length < FIXED.size or end > len(data):
+        return 0
+    return end if crc32(memoryview(data)[start:end]) == checksum else 0
+
+
+def wants(data: bytes) -> int:
+    """Give how many bytes the record at the beginning of `data` has, as its frame says; 0 when that is no frame."""
+    if len(data) < FRAME.size:
+        return 0
+    mark, length, _ = FRAME.unpack_from(data, 0)
+    return FRAME.size + int(length) if mark == MARK and length <= LARGEST else 0
+
+
+def decode(data: bytes, at: int, end: int) -> Arrival:
+    """Read the record that is `whole` from `at` to `end`."""
+    received, sent, window, *lengths = FIXED.unpack_from(data, at + FRAME.size)
+    here: int = at + LEAST
+    texts: list[str | None] = []
+    for length in lengths:
+        if length < 0:
+            texts.append(None)
+        else:
+            texts.append(data[here : here + length].decode())
+            here += length
+    identifier, source, headers, digest, peer, query, state, agent, secret, event, kind, order, key = texts
+    return Arrival(
+        identifier or "",
+        source or "",
+        received,
+        headers or "",
+        data[here:end],
+        digest or "",
+        peer or "",
+        query or "",
+        agent,
+        secret,
+        None if math.isnan(sent) else sent,
+        event,
+        kind,
+        order,
+        key,
+        window,
+        state or "",
+    )

@@ -1,0 +1,277 @@
+"""The log: what is written is read again, whatever is broken around it, and gets into the journal once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mainstay.core.errors import JournalError
+from mainstay.core.ids import new_id
+from mainstay.edge.inbox import log as log_module
+from mainstay.edge.inbox.drain import DAMAGED, Drain
+from mainstay.edge.inbox.harvest import harvest, read
+from mainstay.edge.inbox.known import Known
+from mainstay.edge.inbox.log import Log, segments
+from mainstay.edge.inbox.record import decode, encode, whole
+from mainstay.edge.inbox.turn import Turn
+from mainstay.ports.clock import Clock, SystemClock
+from mainstay.store import inbox
+from mainstay.store.base import Store
+from mainstay.store.inbox import KEPT, Arrival, key_of
+from tests.edge.inbox.house import house
+from tests.edge.inbox.ledger import everything
+from tests.helpers import aeventually
+from tests.journals import sqlite_journal
+
+CLOCK = SystemClock()
+
+
+def arrival(body: bytes = b"{}", key: str | None = None, received_at: float | None = None) -> Arrival:
+    now = CLOCK.now()
+    digest = hashlib.sha256(body).hexdigest()
+    return Arrival(
+        new_id(now), "bank", now if received_at is None else received_at, '[["host","a"]]', body, digest, "192.0.2.1",
+        secret="new", event_id=key, key=key_of(key, digest), window=3600.0,
+    )  # fmt: skip
+
+
+def fields(one: Arrival) -> dict[str, object]:
+    return {name: getattr(one, name) for name in Arrival.__slots__}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def written(directory: Path) -> Log:
+    return Log(directory, CLOCK)
+
+
+def append(to: Log, *events: Arrival) -> None:
+    to.append([encode(one) for one in events])
+
+
+def ids(events: Sequence[Arrival]) -> list[str]:
+    return [one.id for one in events]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff\r\n", b"x" * 100_000])
+def test_a_record_is_what_it_was(body: bytes) -> None:
+    full = Arrival(
+        "e1", "bank", 100.5, '[["a","\\u00e9"]]', body, "d" * 64, "::1", "a=b", "Bank/é", "new", 99.25, "evt", "paid",
+        "", "id:evt", 60.0, KEPT,
+    )  # fmt: skip
+    bare = Arrival("e2", "bank", 100.5, "[]", body, "", "")
+    for one in (full, bare):
+        data = b"before" + encode(one) + b"behind"
+        end = whole(data, 6)
+        assert end == len(data) - 6
+        assert fields(decode(data, 6, end)) == fields(one)
+
+
+def test_what_a_sender_wrote_into_json_can_be_no_unicode(directory: Path) -> None:
+    one = arrival()
+    one.order_key = "\ud800"
+    data = encode(one)
+    assert decode(data, 0, len(data)).order_key == "?"
+
+
+def test_no_byte_may_be_another_one() -> None:
+    data = encode(arrival(b"{}" * 20))
+    for at in range(len(data)):
+        spoilt = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert whole(spoilt, 0) == 0
+        assert whole(data[:at], 0) == 0
+
+
+def test_what_a_crash_left_half_written_is_passed_over(directory: Path, written: Log) -> None:
+    first = arrival()
+    append(written, first)
+    path = directory / written.name
+    with path.open("ab") as file:
+        file.write(encode(arrival())[:-1])
+    assert ids(harvest(directory, {}).events) == [first.id]
+
+
+def test_a_large_event_is_read_alone(directory: Path, written: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.edge.inbox.harvest.HEAVIEST", 1000)
+    events = [arrival(b"x" * size) for size in (10, 5000, 10)]
+    append(written, *events)
+    found, upto = list[str](), 0
+    while (part := read(directory / written.name, upto)).events:
+        found += ids(part.events)
+        upto = part.end
+    assert found == ids(events)
+
+
+def test_a_full_segment_is_followed_by_another(
+    directory: Path, written: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "SEGMENT", 1000)
+    events = [arrival(b"x" * 600) for _ in range(4)]
+    for one in events:
+        append(written, one)
+    assert len(segments(directory)) == 2
+    assert ids(harvest(directory, {}).events) == ids(events)
+
+
+def test_the_log_is_bounded(directory: Path) -> None:
+    bounded = Log(directory, CLOCK, most=1000)
+    append(bounded, arrival(b"x" * 1000))
+    bounded.close()
+    with pytest.raises(JournalError, match="wait for the journal"):
+        append(Log(directory, CLOCK, most=1000), arrival())
+
+
+def test_segments_of_several_processes_are_read_in_one_order(directory: Path) -> None:
+    """As much as is read of one at a time, nothing comes before what was there earlier."""
+    logs = [Log(directory, CLOCK) for _ in range(3)]
+    events = [arrival() for _ in range(60)]
+    for number, one in enumerate(events):
+        append(logs[number * 7 % 3], one)
+    found, upto = list[str](), dict[str, int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mainstay.edge.inbox.harvest.LOAD", 4)
+        while (part := harvest(directory, upto)).events:
+            found += ids(part.events)
+            upto |= {name: end for name, (_, end) in part.spans.items()}
+    assert found == ids(events)
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, clock: Clock = CLOCK) -> AsyncIterator[Store]:
+    async with sqlite_journal(tmp_path).opened(clock) as store:
+        yield store
+
+
+async def kept(store: Store) -> list[str]:
+    return [event.id for event in await store.read(everything)]
+
+
+async def test_the_journal_has_each_event_once_whoever_imports(
+    tmp_path: Path, directory: Path, written: Log
+) -> None:
+    """Two that know nothing of each other, without the lock that keeps them apart."""
+    events = [arrival(b"%d" % number) for number in range(500)]
+    async with opened(tmp_path) as store:
+
+        async def bring(drain: Drain) -> None:
+            for _ in range(200):
+                await drain._once(store)
+
+        drains = [Drain(directory, CLOCK), Drain(directory, CLOCK)]
+        work = [asyncio.create_task(bring(one)) for one in drains]
+        for at in range(0, 500, 10):
+            await asyncio.to_thread(append, written, *events[at : at + 10])
+        await asyncio.gather(*work)
+        assert await kept(store) == ids(events)
+        # Nor does it come again when its row has been forgotten meanwhile.
+        await store.write(
+            lambda tx: tx.many("inbox.forget", [{"id": e.id, "state": e.state} for e in events])
+        )
+        await Drain(directory, CLOCK)._once(store)
+        assert await kept(store) == []
+        assert await store.read(inbox.uses) == {("bank", "new"): events[-1].received_at}
+
+
+async def test_copies_that_reached_two_processes_at_once_are_one(tmp_path: Path, directory: Path) -> None:
+    first, copy, other = arrival(b"1", "a"), arrival(b"1", "a"), arrival(b"2", "a")
+    for one in (copy, other, first):
+        append(Log(directory, CLOCK), one)
+    async with opened(tmp_path) as store:
+        await Drain(directory, CLOCK).empty(store, Turn(directory))
+        found = await store.read(everything)
+        assert [(event.id, event.conflict_of) for event in found] == [(first.id, None), (other.id, first.id)]
+
+
+async def test_sealed_segments_go_once_the_journal_has_them(
+    tmp_path: Path, directory: Path, written: Log
+) -> None:
+    append(written, arrival())
+    async with opened(tmp_path) as store:
+        await Drain(directory, CLOCK).empty(store, Turn(directory))
+        assert list(segments(directory)) == [written.name]
+        written.close()
+        await Drain(directory, CLOCK).empty(store, Turn(directory))
+        assert segments(directory) == {}
+        assert await store.read(inbox.imported) == {}
+
+
+async def test_what_the_disk_lost_holds_back_nothing_behind_it(
+    tmp_path: Path, directory: Path, written: Log
+) -> None:
+    events = [arrival(b"%d" % number * 100) for number in range(3)]
+    append(written, *events)
+    written.close()
+    path = directory / written.name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    async with opened(tmp_path) as store:
+        for _ in range(2):
+            drain = Drain(directory, CLOCK)
+            await drain.empty(store, Turn(directory))
+        assert await kept(store) == [events[0].id, events[2].id]
+    assert [one.name for one in directory.glob(f"*{DAMAGED}")] == [f"{written.name}{DAMAGED}"]
+    assert not path.exists()
+
+
+def test_the_agent_has_the_turn_before_edges(directory: Path) -> None:
+    directory.mkdir()
+    edge, other, agent = Turn(directory), Turn(directory), Turn(directory, agent=True)
+    assert edge.take()
+    assert not other.take()
+    assert not agent.take()
+    edge.give()
+    assert not edge.take()  # the agent is here
+    assert agent.take()
+    agent.give()
+    assert not other.take()
+    agent.end()
+    assert other.take()
+    other.end()
+
+
+def test_only_so_many_events_are_known() -> None:
+    known = Known(most=25)
+    for number in range(5):
+        events = [arrival(b"%d %d" % (number, each)) for each in range(10)]
+        known.learn(f"segment{number}", known.judge(events, {})[1])
+    assert len(known) == 20
+    known.keep_only(["segment4"])
+    assert len(known) == 10
+    again = known.judge(events, {})[0]
+    assert [one.id for one in again] == ids(events)
+    assert not any(one.new for one in again)
+
+
+async def test_a_restart_knows_what_waits_in_the_log(tmp_path: Path, directory: Path) -> None:
+    """The journal is away for good: it has nothing of it."""
+
+    async def nobody() -> Store:
+        raise JournalError("away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mainstay.edge.inbox.open.FIRST_LOOK", 0.05)
+        patch.setattr("tests.edge.inbox.house.open_store", lambda url, clock: nobody())
+        given = []
+        for _ in range(2):
+            async with house("", tmp_path) as edge:
+                sender = edge.sender()
+                given += [await sender.send(body, ("X-Event-Id", "a")) for body in (b"1", b"2")]
+        assert [answer.status for answer in given] == [202, 202, 200, 200]
+        assert [answer.id for answer in given[2:]] == [answer.id for answer in given[:2]]
+        assert len(harvest(directory, {}).events) == 2
+    async with house(sqlite_journal(tmp_path).url, tmp_path), opened(tmp_path) as store:
+
+        async def there() -> bool:
+            return await kept(store) == [answer.id for answer in given[:2]]
+
+        assert await aeventually(there)
