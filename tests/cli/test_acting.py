@@ -322,6 +322,7 @@ def test_the_doctor_looks_at_the_edge_and_what_it_delivers(
     lines = {line["what"]: line for line in said.data["lines"]}
     assert said.code == 0
     assert lines["edge for webhooks"]["state"] == "ok"
+    assert lines["log of webhooks"]["detail"] == "all is in the journal"
     assert (lines["edge's gateway"]["state"], lines["edge's gateway"]["detail"]) == (
         "warn",
         "nobody listens on 127.0.0.1:9",

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 PATIENCE = 20.0
 """Seconds that any single examination may take."""
-LATE = 30.0
-"""Seconds after which a webhook should long be in the journal."""
 LITTLE = 500_000_000
 """Bytes of free space below which a disk is called nearly full."""
 FUTURE = 120.0
@@ -238,19 +236,14 @@ async def _envoy(app: "App") -> str:
 
 
 async def _log(app: "App") -> str | Line:
-    """Tell what the edge of this machine has acknowledged that is not in the journal yet."""
-    from mainstay.cli.words import ago
-    from mainstay.edge.inbox.harvest import waiting
-    from mainstay.edge.inbox.log import DIRECTORY
-    from mainstay.store import inbox
+    from mainstay.cli.examine_log import waiting_in_log
 
-    directory = app.config.state_dir / DIRECTORY
-    size, since = await asyncio.to_thread(waiting, directory, await app.store.read(inbox.imported))
-    now = app.clock.now()
-    if since is None or now - since < LATE:
-        return f"all but {format_size(size)} is in the journal" if size else "all is in the journal"
-    detail = f"{format_size(size)} in {directory} wait for the journal, the first came {ago(since, now)}"
-    return Line(WARN, "log of webhooks", detail, "see the agent's log, and that the journal answers")
+    told, late = await waiting_in_log(app)
+    return (
+        Line(WARN, "log of webhooks", told, "see the agent's log, and that the journal answers")
+        if late
+        else told
+    )
 
 
 async def _target(app: "App", name: str) -> str | Line:

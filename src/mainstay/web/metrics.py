@@ -13,15 +13,14 @@ from mainstay.core.errors import MainstayError
 from mainstay.edge.families import FAMILIES
 from mainstay.edge.http.meter import Family, read
 from mainstay.edge.http.meter import Sample as Counted
-from mainstay.edge.inbox.harvest import waiting
-from mainstay.edge.inbox.log import DIRECTORY
 from mainstay.edge.sight.picture import Picture, picture
 from mainstay.store import gateway, views
-from mainstay.store.inbox import imported
 from mainstay.store.base import Row, Tx
+from mainstay.store.inbox import imported
 from mainstay.web.described import Described
 from mainstay.web.health import ServiceHealth, health
 from mainstay.web.metrics_gateway import GATEWAY, gateway_samples
+from mainstay.web.metrics_log import LOG, Log, log_of, log_samples
 from mainstay.web.pages import certificates, inbox
 from mainstay.web.pages.backups import DatabaseLine, lines
 from mainstay.web.pages.certificates import CertificateLine
@@ -113,12 +112,7 @@ METRICS = (
         "Seconds that the oldest webhook which is not delivered waits; 0 when none does.",
         ("source",),
     ),
-    Described(
-        "mainstay_inbox_log_bytes", "Bytes of this machine's log of webhooks that wait for the journal."
-    ),
-    Described(
-        "mainstay_inbox_log_age_seconds", "Seconds that the first webhook of the log waits; 0 when none does."
-    ),
+    *LOG,
     Described("mainstay_inbox_dead", "Dead letters of a source.", ("source",)),
     Described("mainstay_inbox_kept", "Webhooks of a source that are brought to nobody.", ("source",)),
     Described(
@@ -278,12 +272,6 @@ def _inbox(seen: Snapshot) -> Iterator[Sample]:
         yield "mainstay_inbox_target_up", label, float(not line.open)
 
 
-def _log(seen: Snapshot, log: tuple[int, float | None]) -> Iterator[Sample]:
-    size, since = log
-    yield "mainstay_inbox_log_bytes", (), size
-    yield "mainstay_inbox_log_age_seconds", (), 0.0 if since is None else max(0.0, seen.now - since)
-
-
 def _runs(seen: Snapshot) -> Iterator[Sample]:
     for row in seen.runs:
         yield "mainstay_runs", (row["job"], row["state"]), row["runs"]
@@ -298,10 +286,9 @@ def _runs(seen: Snapshot) -> Iterator[Sample]:
 class Collector:
     """Gives one snapshot to a registry of its own."""
 
-    def __init__(self, seen: Snapshot, log: tuple[int, float | None] | None = None) -> None:
+    def __init__(self, seen: Snapshot, log: Log) -> None:
         self.seen = seen
         self.log = log
-        """Bytes of this machine's log of webhooks that wait, and since when; None where no webhooks are taken."""
 
     def collect(self) -> "Iterable[Metric]":
         from prometheus_client.core import GaugeMetricFamily
@@ -309,7 +296,7 @@ class Collector:
         families = {one.name: GaugeMetricFamily(one.name, one.help, labels=one.labels) for one in METRICS}
         for name, labels, value in samples(self.seen):
             families[name].add_metric(labels, value)
-        for name, labels, value in _log(self.seen, self.log) if self.log else ():
+        for name, labels, value in log_samples(self.log, self.seen.now):
             families[name].add_metric(labels, value)
         return families.values()
 
@@ -364,9 +351,7 @@ async def metrics(request: Request) -> Response:
     site = site_of(request)
     seen = await site.store.read(lambda tx: look(tx, site.plan, site.clock.now()))
     registry = CollectorRegistry(auto_describe=False)
-    log = None
-    if site.meters is not None and site.plan.sources:
-        log = await asyncio.to_thread(waiting, site.meters.parent / DIRECTORY, seen.imported)
+    log = await log_of(site, seen.imported)
     registry.register(Collector(seen, log))
     if site.meters is not None:
         registry.register(EdgeCollector(await asyncio.to_thread(read, site.meters, site.clock.now())))
