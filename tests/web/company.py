@@ -152,7 +152,14 @@ def plan(*, hostile: bool = False) -> Plan:
         timezone=ZONE,
         services=services,
         databases=tuple(
-            DatabasePlan(name, "spaces", "30 daily, 12 monthly", f"backup:{name}", f"prove:{name}")
+            DatabasePlan(
+                name,
+                "spaces",
+                "30 daily, 12 monthly",
+                f"backup:{name}",
+                f"prove:{name}",
+                log_storage="spaces" if name == "odoo_prod" else None,
+            )
             for name in DATABASES
         ),
         jobs=tuple(JobPlan(name, title + bad, schedule, timeout) for name, title, schedule, timeout in JOBS),

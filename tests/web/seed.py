@@ -19,6 +19,7 @@ from tests.web.seed_gateway import gateway
 from tests.web.seed_inbox import webhooks
 from tests.web.seed_incidents import incidents
 from tests.web.seed_runs import runs
+from tests.web.seed_wal import logs
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NODE = "0seednode"
@@ -68,6 +69,7 @@ async def seed(store: Store, plan: Plan, now: float, *, hostile: bool = False) -
     await store.write(lambda tx: _play(tx, acts, now))
     await store.write(lambda tx: certificates(tx, now, hostile=hostile))
     await store.write(lambda tx: webhooks(tx, now, hostile=hostile))
+    await store.write(lambda tx: logs(tx, now, NODE))
     await store.write(lambda tx: gateway(tx, now, hostile=hostile))
     await store.write(lambda tx: answers(tx, plan, now, hostile=hostile))
 

@@ -101,17 +101,22 @@ def _runs_on(runs_on: Process | Unit | None) -> str | None:
 def _database(name: str, config: Config, jobs: Mapping[str, Job]) -> DatabasePlan:
     dataset = config.data.get(name)
     backup = config.databases[name].backup if dataset is None else dataset.backup
-    if backup is None:
-        return DatabasePlan(name, storage="")
-    backup_job, prove_job = f"backup:{name}", f"prove:{name}"
+    wal = config.databases[name].wal if dataset is None else None
+
+    def there(job: str) -> str | None:
+        return job if job in jobs else None
+
     return DatabasePlan(
         name=name,
-        storage=", ".join(backup.storages),
-        keep=backup.keep.explain(),
-        backup_job=backup_job if backup_job in jobs else None,
-        prove_job=prove_job if prove_job in jobs else None,
+        storage=", ".join(backup.storages) if backup else "",
+        keep=backup.keep.explain() if backup else "",
+        backup_job=there(f"backup:{name}"),
+        prove_job=there(f"prove:{name}"),
         kind="postgres" if dataset is None else dataset.type_name,
         rows="rows" if dataset is None else dataset.counts,
+        log_storage=wal.to if wal else None,
+        base_job=there(f"base_backup:{name}"),
+        prove_log_job=there(f"prove_log:{name}"),
     )
 
 

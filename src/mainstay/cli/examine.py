@@ -13,7 +13,6 @@ from mainstay.store.inbox import DEAD, KEPT, QUEUED
 if TYPE_CHECKING:
     from mainstay.app import App
     from mainstay.config.model import Config
-    from mainstay.core.notifier import Message
     from mainstay.ports.objects import Storage
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -120,6 +119,8 @@ async def everything(app: "App", *, send: bool) -> AsyncIterator[Line]:
         yield await examined(f"database {name}", lambda name=name: _database(app, name))  # type: ignore[misc]
     for name, dataset in app.config.data.items():
         yield await examined(f"data {name}", dataset.examine)
+    for name in [name for name, one in app.config.databases.items() if one.wal is not None]:
+        yield await examined(f"log {name}", lambda name=name: _wal(app, name))  # type: ignore[misc]
     for each in app.config.certificates:
         name = each.called
         yield await examined(f"certificate {name}", lambda name=name: _certificate(app, name))  # type: ignore[misc]
@@ -181,6 +182,13 @@ async def _agent(app: "App") -> str | Line:
         return f"process {node.pid} on {node.host}, heard of {ago(node.beat_at, now)}"
     detail = f"heard of {ago(max(node.beat_at for node in agents), now)}" if agents else "does not run"
     return Line(WARN, "agent", detail, "mainstay up")
+
+
+async def _wal(app: "App", name: str) -> str | Line:
+    from mainstay.cli.examine_wal import log_of
+
+    state, told, hint = await log_of(app, name)
+    return Line(state, f"log {name}", told, hint)
 
 
 async def _certificate(app: "App", name: str) -> str | Line:
@@ -356,43 +364,6 @@ async def _service(app: "App", name: str) -> str | Line:
 async def _channel(app: "App", name: str, send: bool) -> str | Line:
     if not send:
         return Line(OK, f"channel {name}", "not tried; --send tells it something")
-    from mainstay.core.incident import EventKind
-    from mainstay.store import outbox
+    from mainstay.cli.examine_channel import tried
 
-    notifier = app.config.notify[name]
-    threads: list[str] = []
-    for kind in (EventKind.OPENED, EventKind.RESOLVED):  # so that no pager keeps an open incident
-        message = _message(app, kind, threads)
-        owed_at = app.clock.now()
-        receipt = await notifier.send(message, owed_at)
-        threads.append(message.thread)
-
-        def keep(
-            tx: Any, message: "Message" = message, receipt: str = receipt, owed_at: float = owed_at
-        ) -> None:
-            outbox.owe(tx, name, message, owed_at)
-            outbox.sent(tx, message.key, receipt, app.clock.now())
-
-        await app.store.write(keep)
-    return f"accepted: {receipt}"
-
-
-def _message(app: "App", kind: Any, threads: list[str]) -> "Message":
-    from mainstay.cli.people import who
-    from mainstay.core.ids import new_id
-    from mainstay.core.incident import Severity
-    from mainstay.core.notifier import Message
-
-    now = app.clock.now()
-    key = new_id(now)
-    return Message(
-        key=key,
-        thread=threads[0] if threads else key,
-        kind=kind,
-        severity=Severity.INFO,
-        service="mainstay",
-        title=f"A test of {app.config.title or app.config.name}: nothing is wrong",
-        detail=f"{who()} asked for it with mainstay doctor --send",
-        event_at=now,
-        link=app.config.url,
-    )
+    return await tried(app, name)

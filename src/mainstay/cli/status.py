@@ -5,17 +5,21 @@ not written for a while.
 """
 
 import argparse
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstay.cli.context import Context
 from mainstay.cli.marks import mark, worst
 from mainstay.cli.output import Output, Text
 from mainstay.cli.status_edge import Outside, outside, outside_of, print_outside
+from mainstay.cli.status_log import logs, logs_of, print_logs
 from mainstay.cli.table import Column, show
 from mainstay.cli.words import ago, count, latency, moment, span, zone_of
 from mainstay.readiness.setup import ServiceFacts, Setup
 from mainstay.store import meta, status, views
 from mainstay.store.base import Row, Tx
+
+if TYPE_CHECKING:
+    from mainstay.backup.physical.picture import LogView
 
 STALE = 60.0
 """Seconds after its last beat that the agent is taken for gone."""
@@ -35,6 +39,7 @@ class Seen(NamedTuple):
     silences: list[Row]
     healing_off: str | None
     outside: Outside | None
+    logs: "dict[str, LogView]"
     worked: float = 0.0
 
     @property
@@ -96,6 +101,7 @@ def look(tx: Tx, now: float, setup: Setup) -> Seen:
         silences=status.silences(tx, now),
         healing_off=meta.get(tx, meta.HEALING_OFF),
         outside=outside(tx, setup),
+        logs=logs(tx, setup, now),
         worked=sum(status.worked(tx, now).values()),
     )
 
@@ -190,6 +196,7 @@ def _print(ctx: Context, setup: Setup, rows: list[dict[str, Any]], seen: Seen, *
         out.print(("  no service is configured", "dim"))
     _incidents(out, seen)
     _backups(out, setup, seen)
+    print_logs(out, seen.logs, seen.now)
     print_outside(out, setup, seen.outside, seen.now)
 
 
@@ -245,12 +252,13 @@ def _incidents(out: Output, seen: Seen) -> None:
 
 
 def _backups(out: Output, setup: Setup, seen: Seen) -> None:
-    if not setup.databases:
+    databases = [one for one in setup.databases if one.storages or not one.log_storage]
+    if not databases:
         return
     out.print("")
     out.print(("Backups", "bold"))
     rows: list[list[str | Text]] = []
-    for database in setup.databases:
+    for database in databases:
         backup, proof = seen.backups.get(database.name), seen.proofs.get(database.name)
         taken = f"taken {ago(backup['taken_at'], seen.now)}" if backup else "never taken"
         if proof is None:
@@ -290,5 +298,6 @@ def _document(setup: Setup, rows: list[dict[str, Any]], seen: Seen) -> dict[str,
             }
             for database in setup.databases
         ],
+        "logs": logs_of(seen.logs),
         **outside_of(setup, seen.outside, seen.now),
     }

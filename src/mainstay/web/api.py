@@ -288,7 +288,8 @@ async def run(request: Request) -> Response:
 
 
 async def backups(request: Request) -> Response:
-    """Every database with its newest backup and newest proof, and the backups themselves; `?database=NAME&limit=N`."""
+    """Every database with its newest backup and newest proof, the state of its log (lags in bytes and seconds, the last
+    segment, base backup and proof), and the backups themselves; `?database=NAME&limit=N`."""
     site, now, database = (
         site_of(request),
         site_of(request).clock.now(),
@@ -305,6 +306,7 @@ async def backups(request: Request) -> Response:
                     "next_at": line.next_at,
                     "last": _plain(line.last) if line.last else None,
                     "proof": _plain(line.proof) if line.proof else None,
+                    "log": line.log.plain() if line.log else None,
                 }
                 for line in lines
                 if not database or line.plan.name == database

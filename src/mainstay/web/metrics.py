@@ -21,6 +21,7 @@ from mainstay.web.described import Described
 from mainstay.web.health import ServiceHealth, health
 from mainstay.web.metrics_gateway import GATEWAY, gateway_samples
 from mainstay.web.metrics_log import LOG, Log, log_of, log_samples
+from mainstay.web.metrics_wal import WAL, wal_samples
 from mainstay.web.pages import certificates, inbox
 from mainstay.web.pages.backups import DatabaseLine, lines
 from mainstay.web.pages.certificates import CertificateLine
@@ -130,6 +131,7 @@ METRICS = (
         "1 while the target takes webhooks, 0 while it is left alone.",
         ("source",),
     ),
+    *WAL,
     *GATEWAY,
     Described("mainstay_runs", "Runs in the journal by job and state.", ("job", "state")),
     Described(
@@ -186,6 +188,8 @@ def samples(seen: Snapshot) -> Iterator[Sample]:
     yield from _checks(seen)
     yield from _incidents(seen)
     yield from _backups(seen)
+    logs = {line.plan.name: line.log for line in seen.databases if line.log}
+    yield from wal_samples(logs, seen.now)
     yield from _certificates(seen)
     yield from _channels(seen)
     yield from _inbox(seen)

@@ -45,6 +45,10 @@ class DatabasePlan:
     """What it is: `postgres`, or the type of other data."""
     rows: str = "rows"
     """What is counted in it, in the plural."""
+    log_storage: str | None = None
+    """Where its server's log goes; None when it is not kept."""
+    base_job: str | None = None
+    prove_log_job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from mainstay.backup.physical.watchdog import waits_for
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.errors import MainstayError
 from mainstay.core.incident import Severity
+from mainstay.store import wal
 
 AGAIN = 60.0
 """Seconds until a server is tried again that did not let us."""
@@ -61,3 +62,4 @@ async def _release(ports: BackupPorts, alarms: Alarms, name: str) -> None:
     finally:
         await server.close()
     await alarms.clear(SLOT, "nothing is kept for mainstay any more")
+    await ports.store.write(lambda tx: wal.forget(tx, alarms.database))

@@ -71,6 +71,8 @@ class Shipper:
         self.folder = folder
         self.floor: int | None = None
         self.tip: int | None = None
+        self.newest: str | None = None
+        """The last segment that is there whole."""
         self.backlog = 0
         """Whole segments that wait."""
         self._kept: set[str] = set()
@@ -120,6 +122,7 @@ class Shipper:
         segment = Segment.named(name, (self.folder / name).stat().st_size)
         self.floor = segment.end
         self.tip = max(self.tip or 0, segment.end)
+        self.newest = name
 
     async def _whole(self, name: str) -> None:
         data = await asyncio.to_thread((self.folder / name).read_bytes)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.backup.physical.branches import branches_of
@@ -12,6 +13,22 @@ from mainstay.core.errors import MainstayError
 from mainstay.ports.objects.base import Storage
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """What the parts of a stream tell each other."""
+
+    system: str | None = None
+    log: str | None = None
+    """What the log is called that is received: a branch of the server's."""
+    said: str = ""
+    """Why the receiver ended last."""
+    broken: bool = False
+    """The log cannot be followed from where the spool ends: begin anew."""
+    set_back: bool = False
+    """The server does not have what we received of it: what it writes from now on is another log."""
+    slot_dropped: bool = False
 
 
 async def newest_log(storage: Storage, database: str, system: str, folder: Path) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.backup.physical.alarms import GAP, MARKERS, SLOT, STORAGE, STREAM, SYNC, Alarm, Alarms, unmarked
@@ -15,8 +14,9 @@ from mainstay.backup.physical.record import bases_of
 from mainstay.backup.physical.release import let_commits_go
 from mainstay.backup.physical.server import Server, mark, name_of
 from mainstay.backup.physical.shipper import Shipper, Spool, systems
+from mainstay.backup.physical.sight import Book
 from mainstay.backup.physical.source import Source, address, source, wal_of
-from mainstay.backup.physical.start import is_ahead, newest_log, resume
+from mainstay.backup.physical.start import State, is_ahead, newest_log, resume
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous, waits_for
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.errors import MainstayError
@@ -41,22 +41,6 @@ TOO_MUCH = 0.5
 """Of what the server may keep for us: beyond it people are told before the slot is dropped."""
 
 
-@dataclass
-class State:
-    """What the parts of a stream tell each other."""
-
-    system: str | None = None
-    log: str | None = None
-    """What the log is called that is received: a branch of the server's."""
-    said: str = ""
-    """Why the receiver ended last."""
-    broken: bool = False
-    """The log cannot be followed from where the spool ends: begin anew."""
-    set_back: bool = False
-    """The server does not have what we received of it: what it writes from now on is another log."""
-    slot_dropped: bool = False
-
-
 class Stream:
     """Receives, ships and watches. `folder` is where the spools live, one per server that was ever seen."""
 
@@ -76,6 +60,7 @@ class Stream:
         self._shippers: dict[str, Shipper] = {}
         self._shipped_at = self._clock.monotonic()
         self._began = self._shipped_at
+        self.book = Book(ports.store, self._clock, database, self.settings, self.name)
         self._seeded: set[str] = set()
 
     async def serve(self) -> None:
@@ -86,6 +71,7 @@ class Stream:
                 tasks.create_task(self._receive())
                 tasks.create_task(self._ship())
                 tasks.create_task(self._watch())
+                tasks.create_task(self.book.serve())
                 if self.settings.markers:
                     tasks.create_task(self._mark())
         finally:
@@ -128,6 +114,7 @@ class Stream:
             try:
                 async with source(self._ports, self.database) as found:
                     log = await self._prepare(found)
+                    self.book.begin(log)
                     self._began = self._clock.monotonic()
                     self.state.said = await self._receiver.run(found, self._folder / log, self.name)
             except (MainstayError, OSError) as fault:
@@ -236,7 +223,9 @@ class Stream:
         pause = self.settings.ship_every
         while True:
             try:
+                received = self.book.received
                 await self._ship_all()
+                self.book.shipped(received, self.current)
                 self._shipped_at = self._clock.monotonic()
                 pause = self.settings.ship_every
                 await self._alarms.clear(STORAGE, "everything is in the storage")
@@ -288,6 +277,7 @@ class Stream:
                     late = self.pace.late(None, self._clock.monotonic())
                     self.state.said = str(fault)
                 logger.warning("looking after the log of %s: %s", self.database, fault)
+            self.book.saw(sight, late, self.state.said)
             await self._judge(late)
             await self._clock.sleep(LOOK_EVERY)
 

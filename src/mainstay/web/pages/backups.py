@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mainstay.backup.physical.picture import LogView, pictures
 from mainstay.store import views
 from mainstay.store.base import Row, Tx
 from mainstay.web.plan import DatabasePlan, Plan
@@ -21,6 +22,8 @@ STATES = {
     "none": ("No backup yet", "fail", "fail"),
 }
 """A backup's state as word, tone and icon."""
+TONES = {"ok": "ok", "warn": "warn", "fail": "fail", "unknown": "unknown"}
+"""How the state of a log looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class DatabaseLine:
     next_at: float | None = None
     proof_next_at: float | None = None
     going: tuple[Row, ...] = field(default=())
+    log: LogView | None = None
+    """How its server's log is; None when it is not kept."""
+    base_next_at: float | None = None
+    log_proof_next_at: float | None = None
 
     @property
     def state(self) -> str:
@@ -55,7 +62,8 @@ class DatabaseLine:
 def lines(tx: Tx, plan: Plan, now: float) -> list[DatabaseLine]:
     """Every configured database, in the file's order."""
     last, proofs, counts = views.last_backups(tx), views.last_proofs(tx), views.backup_counts(tx)
-    jobs = [job for one in plan.databases for job in (one.backup_job, one.prove_job) if job]
+    logs = pictures(tx, {one.name: one.log_storage for one in plan.databases if one.log_storage}, now)
+    jobs = [job for one in plan.databases for job in _jobs(one)]
     runs = views.recent_runs(tx, jobs, 3)
     return [
         DatabaseLine(
@@ -65,16 +73,18 @@ def lines(tx: Tx, plan: Plan, now: float) -> list[DatabaseLine]:
             counts.get(one.name),
             _next(plan, one.backup_job, now),
             _next(plan, one.prove_job, now),
-            tuple(
-                run
-                for job in (one.backup_job, one.prove_job)
-                if job
-                for run in runs[job]
-                if run["state"] in ("running", "queued")
-            ),
+            tuple(run for job in _jobs(one) for run in runs[job] if run["state"] in ("running", "queued")),
+            logs.get(one.name),
+            _next(plan, one.base_job, now),
+            _next(plan, one.prove_log_job, now),
         )
         for one in plan.databases
     ]
+
+
+def _jobs(one: DatabasePlan) -> list[str]:
+    jobs = (one.backup_job, one.prove_job, one.base_job, one.prove_log_job)
+    return [job for job in jobs if job]
 
 
 def _next(plan: Plan, name: str | None, now: float) -> float | None:
@@ -86,7 +96,11 @@ async def listing(request: Request) -> Response:
     """All databases."""
     site, now = site_of(request), site_of(request).clock.now()
     return await show(
-        request, "backups.html", lambda tx: {"databases": lines(tx, site.plan, now)}, read_json=read_json
+        request,
+        "backups.html",
+        lambda tx: {"databases": lines(tx, site.plan, now)},
+        read_json=read_json,
+        tones=TONES,
     )
 
 
@@ -101,7 +115,9 @@ async def database(request: Request) -> Response:
         line = next(line for line in lines(tx, site.plan, now) if line.plan.name == name)
         return {"line": line, "backups": views.backups(tx, name, 100)}
 
-    return await show(request, "backup.html", look, states=STATES, faults=faults, read_json=read_json)
+    return await show(
+        request, "backup.html", look, states=STATES, faults=faults, read_json=read_json, tones=TONES
+    )
 
 
 def faults(detail: str | None, most: int = 8) -> list[str]:

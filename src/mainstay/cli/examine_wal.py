@@ -1,0 +1,46 @@
+"""What `mainstay doctor` says of a log that is kept: the server, the programs, and the stream as it was seen last."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mainstay.core.errors import MainstayError
+
+if TYPE_CHECKING:
+    from mainstay.app import App
+
+
+async def log_of(app: "App", name: str) -> tuple[str, str, str]:
+    """Give the state (ok, warn or fail), what was seen and what helps. Raises `MainstayError`."""
+    from mainstay.backup.physical.source import address, facts_of, unfit
+    from mainstay.backup.ports import BackupPorts
+
+    ports = app.port(BackupPorts)
+    dsn = address(ports, name)
+    facts = await facts_of(dsn)
+    if fault := unfit(dsn, facts):
+        raise fault
+    await asyncio.to_thread(ports.tools.replication, facts.major)
+    told = f"PostgreSQL {facts.version} may be received"
+    try:
+        await asyncio.to_thread(ports.tools.recovery, facts.major)
+    except MainstayError as fault:
+        return "warn", f"{told}, but moments cannot be restored here: {fault.what}", fault.hint or ""
+    state, says, hint = await _stream(app, name)
+    return state, f"{told}; {says}", hint
+
+
+async def _stream(app: "App", name: str) -> tuple[str, str, str]:
+    from mainstay.backup.physical.picture import pictures
+    from mainstay.cli.words import ago
+
+    now = app.clock.now()
+    wal = app.config.databases[name].wal
+    storage = wal.to if wal else ""
+    found = (await app.store.read(lambda tx: pictures(tx, {name: storage}, now)))[name]
+    seen = f" (seen {ago(found.at, now)})" if found.at else ""
+    if found.state == "ok":
+        return "ok", f"{found.says}{seen}", ""
+    hint = (
+        "mainstay up" if found.state == "unknown" else "mainstay incidents; the runbook knows what each means"
+    )
+    return "warn" if found.state != "fail" else "fail", f"{found.says}{seen}", hint
