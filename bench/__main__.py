@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.page import write_page
 from bench.rows import Goal, Row, document, load_goals, quick
 
-FRAME = {"arena", "rows", "peers", "page", "__main__"}
+FRAME = {"arena", "safe", "rows", "peers", "page", "__main__"}
 SWITCHES = {"--json", "--quick"}
 COLUMNS = ("bench", "trial", "ours", "unit", "peer", "peer_value", "ratio", "goal", "met")
 

@@ -153,6 +153,22 @@ async def test_pruning_is_a_job_of_its_own(house: House) -> None:
     assert (outcome.data["deleted"], len(await house.all())) == (3, 1)
 
 
+async def test_the_last_proven_one_outlives_every_limit(house: House) -> None:
+    url = house.ports.database("shop").dsn.reveal()
+    await house.backup()
+    (proven,) = await house.all()
+    house.clock.step(5 * 366 * DAY)
+    house.database("shop", url, keep={"daily": 1, "monthly": 0, "yearly": 0, "space": "1KB"}, prove="0 4 * * 0")
+    for _ in range(4):  # taken every night, and never proven since
+        await house.backup()
+        house.clock.step(3 * DAY)
+    assert (await PruneBackups(database="shop").run(house.run())).data["deleted"] == 0
+    house.database("shop", url, keep={"daily": 1, "monthly": 0, "yearly": 0, "space": "1KB"})
+    assert proven.id in {each.id for each in await house.all()}
+    await house.backup()  # proven: now it is the last one, and the old one may go
+    assert proven.id not in {each.id for each in await house.all()}
+
+
 async def test_backups_above_their_space_go_and_the_rest_is_told(house: House) -> None:
     url = house.ports.database("shop").dsn.reveal()
     await house.backup()

@@ -15,6 +15,7 @@ import botocore.config
 
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.s3 import S3
+from tests.servers.authority import Authority
 from tests.servers.process import LOOPBACK, Engine, accepts, free_port, program
 
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
@@ -49,14 +50,14 @@ bluestore block create = true
 osd memory target = 939524096
 [client.rgw]
 rgw data = {base}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port}{tls}
 """
 
 
 class CephServer:
     """`endpoint` with the keys of an account that owns the buckets; further accounts by `account`."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, *, tls: bool = False) -> None:
         self.base = base
         for name in (
             "ceph-mon",
@@ -73,7 +74,10 @@ class CephServer:
         self.fsid = str(uuid.uuid4())
         self.mon, self.port = free_port(), free_port()
         self.config = base / "ceph.conf"
-        self.config.write_text(CONFIG.format(fsid=self.fsid, mon=self.mon, base=base, port=self.port))
+        self.tls_port = free_port() if tls else None
+        self.config.write_text(
+            CONFIG.format(fsid=self.fsid, mon=self.mon, base=base, port=self.port, tls=self._tls())
+        )
         self.engines: list[Engine] = []
         self.names = 0
         try:
@@ -86,6 +90,18 @@ class CephServer:
     @property
     def endpoint(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def tls_endpoint(self) -> str:
+        """The same server, encrypted; its certificate is from an authority that nobody knows."""
+        return f"https://{LOOPBACK}:{self.tls_port}"
+
+    def _tls(self) -> str:
+        if self.tls_port is None:
+            return ""
+        chain, key = Authority(self.base).issue()
+        both = f"ssl_certificate={chain} ssl_private_key={key}"
+        return f" ssl_endpoint={LOOPBACK}:{self.tls_port} {both}"
 
     def _start(self) -> None:
         self._keyring()
