@@ -109,7 +109,9 @@ async def test_programs_that_are_missing_are_told(house: House, debian_shop: str
 async def test_a_server_newer_than_what_is_here_is_told_and_proven_nowhere(house: House) -> None:
     backup = await house.take()
     house.tools(Tools(only=("system",)))  # older than the wheel's, whose server was dumped
-    with pytest.raises(ToolsError, match="there is no server of PostgreSQL 18 or newer to restore into") as told:
+    with pytest.raises(
+        ToolsError, match="there is no server of PostgreSQL 18 or newer to restore into"
+    ) as told:
         await house.prove_job()
     assert "install postgresql-18" in (told.value.hint or "")
     assert (await house.get(backup.id)).state is BackupState.TAKEN

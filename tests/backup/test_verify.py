@@ -158,7 +158,9 @@ async def test_the_last_proven_one_outlives_every_limit(house: House) -> None:
     await house.backup()
     (proven,) = await house.all()
     house.clock.step(5 * 366 * DAY)
-    house.database("shop", url, keep={"daily": 1, "monthly": 0, "yearly": 0, "space": "1KB"}, prove="0 4 * * 0")
+    house.database(
+        "shop", url, keep={"daily": 1, "monthly": 0, "yearly": 0, "space": "1KB"}, prove="0 4 * * 0"
+    )
     for _ in range(4):  # taken every night, and never proven since
         await house.backup()
         house.clock.step(3 * DAY)

@@ -33,6 +33,7 @@ WHOLE = bool(os.environ.get("MAINSTAY_YEAR"))
 """Whether what is due every few minutes, and the engine itself, go through the whole year, too: minutes of CPU."""
 AUTUMN = (datetime(2026, 10, 18, tzinfo=UTC).timestamp(), datetime(2026, 11, 3, tzinfo=UTC).timestamp())
 SPRING = (datetime(2026, 3, 1, tzinfo=UTC).timestamp(), datetime(2026, 4, 5, tzinfo=UTC).timestamp())
+NIGHT = (datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp(), datetime(2026, 3, 29, 12, tzinfo=UTC).timestamp())
 YEAR = (START, END)
 
 JOBS: dict[str, Work] = {
@@ -158,14 +159,19 @@ def journal(tmp_path: Path) -> Journal:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("work", "span", "least"),
+    [(JOBS, YEAR if WHOLE else SPRING, 3), (OFTEN, NIGHT, 1)],
+    ids=["daily", "often"],
+)
 async def test_a_company_works_on_through_outages_and_changes_of_clocks(
-    journal: Journal, tmp_path: Path
+    journal: Journal, tmp_path: Path, work: dict[str, Work], span: tuple[float, float], least: int
 ) -> None:
-    begin, end_of_it = YEAR if WHOLE else SPRING
+    begin, end_of_it = span
     away = [one for one in outages(3, 30) if begin < one[0] and one[1] < end_of_it]
-    assert len(away) >= 3
+    assert len(away) >= least
     clock = FakeClock(begin)
-    jobs: dict[str, Job] = dict(JOBS)
+    jobs: dict[str, Job] = dict(work)
     colony = Colony(journal.url, clock, tmp_path, jobs, pace=DAY)
     for start, end in [*away, (end_of_it, end_of_it)]:
         agent = await colony.start()
@@ -175,10 +181,10 @@ async def test_a_company_works_on_through_outages_and_changes_of_clocks(
         await clock.advance(end - clock.now())
     async with journal.opened(clock) as store:
         found: dict[str, Any] = {
-            name: (await store.read(partial(runs.latest, job=name, limit=9999)))[::-1] for name in JOBS
+            name: (await store.read(partial(runs.latest, job=name, limit=9999)))[::-1] for name in work
         }
         standings = {one.job: one for one in await store.read(schedules.everything)}
-    for name, job in JOBS.items():
+    for name, job in work.items():
         dues = by_the_calendar(job, (begin, end_of_it))
         wanted = expected(dues, job.catch_up, away)
         assert [(run.due_at, run.missed) for run in found[name]] == [
@@ -187,6 +193,6 @@ async def test_a_company_works_on_through_outages_and_changes_of_clocks(
         assert all(abs(run.created_at - one.queued) < 1 for run, one in zip(found[name], wanted, strict=True))
         assert {run.state for run in found[name]} == {RunState.DONE}
         assert standings[name].last_due == dues[-1]
-    assert sorted(colony.book.finished) == sorted((name, run.due_at) for name in JOBS for run in found[name])
+    assert sorted(colony.book.finished) == sorted((name, run.due_at) for name in work for run in found[name])
     assert colony.book.overlaps == []
     await colony.close()
