@@ -115,7 +115,7 @@ class PgBackRest:
 
     def _run(self, command: str, *options: str) -> str:
         argv = [str(self.program), f"--config={self.file}", "--stanza=shop", *options, command]
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             argv, check=False, capture_output=True, text=True, cwd="/", **identity(self.warehouse.user)
         )
         if done.returncode:

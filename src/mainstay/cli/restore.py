@@ -216,12 +216,24 @@ async def _plan(
     route = await plan(ports, args.database, target, args.timeline)
     what = f"{count(len(args.tables), 'table')} of {args.database}" if args.tables else args.database
     where = args.new_server or args.into or f"a schema of its own in {args.database}"
-    lines = [f"restore {what} as it was at {target} into {_shown(where)}", *route.explain()]
+    lines = [f"restore {what} as it was at {_when(app, target)} into {_shown(where)}", *route.explain()]
     seconds = await expected(app.store, args.database, route)
     lines.append(
         f"about {span(seconds)}, by the last proof" if seconds else "how long it takes was never measured"
     )
     return route, lines
+
+
+def _when(app: "App", target: "Target") -> str:
+    """Say a moment as the file's time zone has it, and as it goes into a log."""
+    from datetime import datetime
+
+    from mainstay.backup.physical.target import Kind
+
+    if target.kind is not Kind.TIME:
+        return str(target)
+    zone = app.config.timezone
+    return f"{datetime.fromtimestamp(target.at, zone_of(zone)):%d %b %Y %H:%M:%S} {zone} ({target})"
 
 
 def _shown(where: str) -> str:
@@ -283,12 +295,14 @@ def _new_server(ctx: Context, args: argparse.Namespace, done: "NewServer") -> in
 
 
 def _copied(ctx: Context, args: argparse.Namespace, done: "Copied") -> int:
+    statements = [_bring_back(table, done.schema) for table in args.tables or []] if done.schema else []
     if ctx.out.json:
         facts = {
             "database": done.database,
             "schema": done.schema,
             "rows": done.rows,
             "complaints": done.complaints,
+            "bring_back": statements,
         }
         ctx.out.data(facts)
         return 0
@@ -298,7 +312,17 @@ def _copied(ctx: Context, args: argparse.Namespace, done: "Copied") -> int:
     for line in done.complaints:
         ctx.out.print(("▲ not restored: ", "yellow"), line)
     if done.schema:
-        ctx.out.print(
-            (f"  in {done.database}; take what you miss, then DROP SCHEMA {done.schema} CASCADE", "dim")
-        )
+        ctx.out.print((f"  in {done.database}; what is missing comes back by", "dim"))
+        for statement in statements:
+            ctx.out.print(f"  {statement}")
+        ctx.out.print((f"  then DROP SCHEMA {done.schema} CASCADE;", "dim"))
     return 0
+
+
+def _bring_back(table: str, schema: str) -> str:
+    """The statement that puts rows back where they were; those that are still there stay as they are."""
+    from mainstay.backup.tables import quoted
+
+    home, _, name = table.rpartition(".")
+    into, source = quoted(home or "public", name), quoted(schema, name)
+    return f"INSERT INTO {into} SELECT * FROM {source} ON CONFLICT DO NOTHING;"  # noqa: S608  # to be read
