@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -119,8 +119,11 @@ def race(ours: Ours, script: Script) -> Figures:
         for what in ("bare", "take", "script", "prove"):
             if what == "script":
                 found.script.append(script.back_up())
+                seconds = found.script[-1][0]
             else:
                 found.ours.setdefault(what, []).append(ours.do(what))
+                seconds = found.ours[what][-1]["seconds"]
+            print(f"  round {turn + 1}, {what}: {seconds:.1f} s", file=sys.stderr)
     return found
 
 
@@ -234,8 +237,6 @@ def keys(endpoint: str, bucket: str, access_key: str, secret_key: str) -> dict[s
 @contextmanager
 def course() -> Iterator[tuple[Ours, Script, PgBackRest | None, Warehouse]]:
     """The database, the storage and those who bring the one into the other."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -10)  # all that is started from here on alike
     megabytes = int(os.environ.get("MAINSTAY_BENCH_MB", SMALL if quick() else LARGE))
     with ExitStack() as stack:
         warehouse = stack.enter_context(Warehouse(megabytes).open())
