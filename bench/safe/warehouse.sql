@@ -28,11 +28,13 @@ ALTER TABLE message ADD PRIMARY KEY (id);
 CREATE TABLE event AS
 SELECT n::bigint AS id, jsonb_build_object(
            'kind', (ARRAY['sale', 'visit', 'refund', 'login'])[n % 4 + 1], 'partner', hashint8(n) & 65535,
-           'session', md5(n::text), 'items', jsonb_build_array(n % 3000, n % 977, n % 51),
-           'total', (hashint8(n + 3) & 16777215) / 100.0,
-           'agent', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/12' || n % 9 || '.0.0.0 Safari/537.36'
+           'session', md5((n / 3)::text), 'items', jsonb_build_array(n % 3000, n % 977, n % 51),
+           'total', (hashint8(n + 3) & 4095) * 12.25, 'page', '/shop/manila/product/' || n % 3000 || '?from=newsletter',
+           'agent', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/12' || n % 9
+                    || '.0.0.0 Safari/537.36',
+           'address', jsonb_build_object('city', 'Quezon City', 'country', 'PH', 'zip', 1100 + n % 500)
        ) AS data
-FROM generate_series(1, {n}::bigint / 4) n;
+FROM generate_series(1, {n}::bigint / 6) n;
 ALTER TABLE event ADD PRIMARY KEY (id);
 CREATE INDEX ON event USING gin (data jsonb_path_ops);
 VACUUM ANALYZE attachment, message, event;
