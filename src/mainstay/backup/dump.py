@@ -101,6 +101,7 @@ async def packed(
     *,
     confirm: Callable[[], Awaitable[None]] | None = None,
     magic: bytes = b"",
+    program: str = "pg_dump",
 ) -> AsyncIterator[bytes]:
     """Run a program and give what it writes, compressed. Close the iterator (`aclosing`) when leaving it early.
 
@@ -125,7 +126,7 @@ async def packed(
                         chunk, last = await pending
                         meter.on_bytes(meter.raw_bytes)
                         if last:
-                            await ended_well(running, packer.head, magic)
+                            await ended_well(running, packer.head, magic, program)
                             if confirm is not None:
                                 await confirm()
                         else:
@@ -148,14 +149,18 @@ async def ended_well(running: Child, head: bytes, magic: bytes, program: str = "
         said = " ".join(running.said.split())
         if "LOCK TABLE" in said:
             raise LockBusy(f"pg_dump waited for a lock: {said[-300:]}", hint="try again later")
-        raise DumpError(f"{program} ended with {code}: {said[-500:] or 'it said nothing'}", hint=_hint(said))
+        raise DumpError(
+            f"{program} ended with {code}: {said[-500:] or 'it said nothing'}", hint=_hint(said, program)
+        )
     if magic and head != magic:
         raise DumpError(f"{program} ended well but wrote no archive")
 
 
-def _hint(said: str) -> str:
+def _hint(said: str, program: str) -> str:
     if "permission denied" in said:
         return "give the user of the dsn the role pg_read_all_data"
     if "server version mismatch" in said:
         return "install a pg_dump that is as new as the server"
-    return "run pg_dump by hand with the same address to see more"
+    if "SHOW CREATE PROCEDURE" in said or "SHOW CREATE FUNCTION" in said:
+        return "GRANT SELECT ON mysql.proc TO the account; of MySQL 8: GRANT SHOW_ROUTINE ON *.*"
+    return f"run {program} by hand with the same address to see more"

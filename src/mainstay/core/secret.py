@@ -15,7 +15,7 @@ _known: set[str] = set()
 _lock = threading.Lock()
 
 ESCAPES = "in a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for # and %25 for %"
-_DATABASES = ("postgres://", "postgresql://", "redis://", "rediss://")
+_DATABASES = ("postgres://", "postgresql://", "redis://", "rediss://", "mysql://", "mariadb://")
 
 IN_FILE = "(in the file)"
 KEY_LINE = 30

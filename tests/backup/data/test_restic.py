@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mainstay.core.job import JobFailed
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.s3 import S3
 from mainstay.store.backups import BackupState
-from tests.backup.data.room import Room, equal
+from tests.backup.data.room import Room, equal, flip
 from tests.servers.process import program
 from tests.servers.s3 import Bucket
 
@@ -53,62 +52,44 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def damage(folder: Path) -> None:
+    """Change one bit of the largest pack."""
+    packs = [path for path in (folder / "data").rglob("*") if path.is_file()]
+    pack = max(packs, key=lambda path: path.stat().st_size)
+    pack.chmod(0o600)
+    flip(pack)
+
+
 async def test_only_what_changed_is_stored_and_each_is_proven(room: Room, tree: Path, tmp_path: Path) -> None:
-    room.set(ResticData, path=tree, password=PASSWORD, exclude=["*.tmp"])
+    rules = {"keep": {"daily": 1, "monthly": 0}}
+    room.set(ResticData, path=tree, password=PASSWORD, exclude=["*.tmp"], rules=rules)
     first = await room.proven()
     before = size(repository(room))
+    done = await room.restore(first, tmp_path / "restored")
+    assert equal(done.judgement)
+    there, here = (list(read_tree(each, lambda done: None)) for each in (tmp_path / "restored", tree))
+    found, _ = differences(here, there, owners=ROOT)
+    assert {each.what for each in found} <= {"a/b/other.tmp", "mtime of .", "mode of ."}
+    assert (tmp_path / "restored" / "twin").samefile(tmp_path / "restored" / "a" / "b" / "small.txt")
     (tree / "new").write_text("only this is new")
-    room.house.clock.step(3600)
+    room.house.clock.step(3 * 86400)
     second = await room.proven()
     assert first.bytes > 2_000_000
     assert second.bytes < 20_000
     assert size(repository(room)) - before < 40_000
-    done = await room.restore(first, tmp_path / "restored")
-    assert equal(done.judgement)
-    shutil.rmtree(tree / "a" / "b" / "other.tmp", ignore_errors=True)
-    found, _ = differences(
-        list(read_tree(tree, lambda done: None)),
-        list(read_tree(tmp_path / "restored", lambda done: None)),
-        owners=ROOT,
-    )
-    assert {each.what for each in found} <= {"new", "a/b/other.tmp", "mtime of .", "mode of ."}
-    assert (tmp_path / "restored" / "twin").samefile(tmp_path / "restored" / "a" / "b" / "small.txt")
+    assert [each.id for each in await room.house.all()] == [second.id]
+    assert len(list((repository(room) / "snapshots").iterdir())) == 1, "a snapshot goes with its backup"
     assert [name for name in room.house.files() if "scratch" in name] == []
-
-
-async def test_a_changed_byte_in_the_repository_is_found_by_proof_and_by_verify(
-    room: Room, tree: Path
-) -> None:
-    room.set(ResticData, path=tree, password=PASSWORD)
-    backup = await room.proven()
-    pack = max(
-        (path for path in (repository(room) / "data").rglob("*") if path.is_file()),
-        key=lambda p: p.stat().st_size,
-    )
-    pack.chmod(0o600)
-    data = bytearray(pack.read_bytes())
-    data[len(data) // 3] ^= 1
-    pack.write_bytes(data)
-    proof = await room.house.prove(backup)
-    assert proof.verdict is BackupState.FAILED
+    damage(repository(room))
+    assert (await room.house.prove(second)).verdict is BackupState.FAILED
     room.house.clock.step(3600)
     with pytest.raises(JobFailed, match="1 backups of stuff are damaged"):
         await VerifyBackups(database="stuff").run(room.house.run())
 
 
-async def test_snapshots_go_with_their_backups(room: Room, tree: Path) -> None:
-    room.set(ResticData, path=tree, password=PASSWORD, rules={"keep": {"daily": 1, "monthly": 0}})
-    first = await room.proven()
-    room.house.clock.step(86400 * 3)
-    await room.proven()
-    assert [each.id for each in await room.house.all()] != [first.id]
-    assert first.id not in {each.id for each in await room.house.all()}
-    assert len(list((repository(room) / "snapshots").iterdir())) == 1
-
-
 async def test_a_wrong_password_makes_no_second_repository(room: Room, tree: Path) -> None:
-    room.set(ResticData, path=tree, password=PASSWORD)
-    await room.proven()
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"prove": "0 4 * * 0"})
+    await room.backup()
     room.set(ResticData, path=tree, password=Secret("restic_password", "wrong horse"))
     room.house.clock.step(3600)
     with pytest.raises(DataError, match="wrong password") as fault:
@@ -174,8 +155,9 @@ async def test_a_copy_that_lacks_something_is_found(room: Room, tree: Path, tmp_
     witness = Witness(tree, lambda path: False, folder)
     witness.before()
     listing = witness.after()
-    room.set(ResticData, path=tree, password=PASSWORD)
-    manifest = room.manifest(await room.proven())
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"prove": "0 4 * * 0"})
+    await room.backup()
+    manifest = room.manifest(await room.newest())
     assert manifest.counted == witness.tally.counted
     assert equal(compared(manifest, listing, tree, lambda done: None, witness=True))
     info = (tree / "a" / "large").stat()
@@ -190,8 +172,9 @@ async def test_a_copy_that_lacks_something_is_found(room: Room, tree: Path, tmp_
 async def test_when_it_is_not_in_the_file_any_more(room: Room, tree: Path) -> None:
     import dataclasses
 
-    room.set(ResticData, path=tree, password=PASSWORD)
-    backup = await room.proven()
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"prove": "0 4 * * 0"})
+    await room.backup()
+    backup = await room.newest()
     room.house.ports = dataclasses.replace(room.house.ports, data={})
     with pytest.raises(DataError, match="nobody knows the password"):
         await room.house.prove(backup)

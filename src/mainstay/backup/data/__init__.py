@@ -1,5 +1,5 @@
 """Other data than PostgreSQL's databases, behind the same job; importing this registers every type."""
 
-from mainstay.backup.data import directory, redis, restic, sqlite
+from mainstay.backup.data import directory, mysql, redis, restic, sqlite
 
-__all__ = ["directory", "redis", "restic", "sqlite"]
+__all__ = ["directory", "mysql", "redis", "restic", "sqlite"]
