@@ -38,6 +38,7 @@ SERVICE = ServiceFacts(
 )
 HERE = StorageFacts("here", "directory", "directory /backups", elsewhere=False)
 FAR = StorageFacts("far", "s3", "s3://backups", elsewhere=True)
+FILES = DatabaseFacts("files", ("far",), kind="directory", rows="entries")
 FULL = Setup(
     name="shop",
     title="Shop",
@@ -138,6 +139,31 @@ def test_nothing_at_all() -> None:
             "erp: table item differs",
         ),
         ("backups", FULL, GOOD, PROVEN, "1 database: 1,200 rows restored and compared"),
+        (
+            "backups",
+            FULL._replace(databases=(*FULL.databases, FILES)),
+            GOOD,
+            CONFIGURED,
+            "no backup of files yet",
+        ),
+        (
+            "backups",
+            FULL._replace(databases=(*FULL.databases, FILES)),
+            but(backups={**GOOD.backups, ("files", "far"): NOW}),
+            RUNNING,
+            "no proof of files within 8d",
+        ),
+        (
+            "backups",
+            FULL._replace(databases=(*FULL.databases, FILES)),
+            but(
+                backups={**GOOD.backups, ("files", "far"): NOW},
+                proofs={**GOOD.proofs, "files": NOW},
+                verdicts={**GOOD.verdicts, "files": VERDICT},
+            ),
+            PROVEN,
+            "1 database and 1 other kind of data: 2,400 rows and entries restored and compared",
+        ),
         (
             "backups_elsewhere",
             FULL._replace(storages=(HERE,), databases=(DatabaseFacts("erp", ("here",)),)),
@@ -328,7 +354,8 @@ def test_the_score_counts_p0_and_p1(rows: list[tuple[Priority, Standing]]) -> No
 
 
 def test_facts_survive_the_cache() -> None:
-    assert Setup.from_json(FULL.to_json()) == FULL
+    setup = FULL._replace(databases=(*FULL.databases, FILES))
+    assert Setup.from_json(setup.to_json()) == setup
 
 
 def test_queued_work_is_proven_by_what_was_delivered() -> None:

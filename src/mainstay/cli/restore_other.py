@@ -3,6 +3,7 @@
 import argparse
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mainstay.cli.context import Context, run_async
 from mainstay.store.base import Row
@@ -21,6 +22,12 @@ def restore(ctx: Context, row: Row, about: str, args: argparse.Namespace) -> int
     from mainstay.backup.data.prove import plan_data, restore_data
     from mainstay.backup.ports import BackupPorts
     from mainstay.cli.live import narrator
+
+    if "://" in args.into and urlsplit(args.into).password:
+        where = "$REDISCLI_AUTH or $MYSQL_PWD"
+        ctx.out.note(
+            (f"every account of this machine can read the password in --into: give it by {where}", "yellow")
+        )
 
     async def work() -> "Landing | Landed":
         async with ctx.app() as app:

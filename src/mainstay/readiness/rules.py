@@ -70,7 +70,7 @@ def _proofs(names: list[str], setup: Setup, evidence: Evidence, now: float) -> J
         return running(f"no proof of {_list(old)} within {limit}", oldest, f"mainstay backup prove {old[0]}")
     rows = sum(int(evidence.verdicts[name]["rows"]) for name in names if name in evidence.verdicts)
     words = sorted({database.rows for database in setup.databases}, key=lambda word: (word != "rows", word))
-    compared = f"{rows:,} {_list(words)} restored and compared" if rows else "restored and compared"
+    compared = f"{rows:,} {' and '.join(words)} restored and compared" if rows else "restored and compared"
     return proven(f"{_backed_up(setup)}: {compared}", min(evidence.proofs[name] for name in names))
 
 

@@ -141,7 +141,7 @@ class RedisData(Dataset, type="redis", shorthand="url"):
     async def landing(cls, manifest: DataManifest, into: str, *, replace: bool) -> Landing:
         if "://" not in into:
             return await asyncio.to_thread(lambda: look_at(into, "dump file", replace=replace))
-        async with connected(into, None) as server:
+        async with connected(into, None, asked=True) as server:
             there = sum((await keys_by_database(server)).values())
         where = urlsplit(into).netloc.rpartition("@")[2] or urlsplit(into).path
         refused = f"there are {there:,} keys in {where}" if there else None
@@ -177,8 +177,11 @@ def _where(parts: Any) -> list[str]:
 
 
 @asynccontextmanager
-async def connected(url: str, ca: Path | None) -> AsyncIterator["Redis"]:
-    """A connection to a Redis. Raises `DataError`, also for what happens inside."""
+async def connected(url: str, ca: Path | None, *, asked: bool = False) -> AsyncIterator["Redis"]:
+    """A connection to a Redis. Raises `DataError`, also for what happens inside.
+
+    An address that a person gave (`asked`) may leave its password to $REDISCLI_AUTH.
+    """
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
@@ -188,6 +191,8 @@ async def connected(url: str, ca: Path | None) -> AsyncIterator["Redis"]:
             "that is not the URL of a Redis", hint="it begins with redis://, rediss:// or unix://"
         )
     more: dict[str, Any] = {"ssl_ca_certs": str(ca)} if ca and parts.scheme == "rediss" else {}
+    if asked and parts.password is None and "REDISCLI_AUTH" in os.environ:
+        more["password"] = os.environ["REDISCLI_AUTH"]
     name = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
     try:
         server = plain(Redis.from_url(url, protocol=2, socket_timeout=300, socket_connect_timeout=10, **more))
@@ -296,7 +301,7 @@ async def _into_server(trial: Trial, url: str) -> Landed:
     """Fill an empty server from a throwaway one, key by key, and compare."""
     sampled = await asyncio.to_thread(_lines, await trial.file(SAMPLED))
     file = await trial.file(DUMP)
-    async with redis_sandbox(file, trial.space) as source, connected(url, None) as target:
+    async with redis_sandbox(file, trial.space) as source, connected(url, None, asked=True) as target:
         total = trial.manifest.rows
         done = gone = 0
         for db in await keys_by_database(source):
