@@ -88,6 +88,7 @@ async def test_what_became_of_requests_is_counted(tmp_path: Path) -> None:
         assert read(tmp_path, clock.now())["mainstay_edge_connections", ("gateway",)] == 1
         client.send(GET.replace(b"1.1", b"3.0"))
         assert (await client.answer())[0] == 505
+    meter.beat(clock.now())
     found = read(tmp_path, clock.now())
     assert found["mainstay_edge_requests_total", ("gateway", "200")] == 2
     assert found["mainstay_edge_refused_total", ("gateway", "505")] == 1

@@ -25,6 +25,8 @@ meter = Meter(Path(sys.argv[1]))
 meter.beat(1000.0)
 meter.cell(SEEN, "a").add(7)
 meter.cell(NOW).set(5)
+meter.beat(1000.0)
+meter.cell(SEEN, "a").add(100)
 print("there", flush=True)
 sys.stdin.read()
 """
@@ -39,20 +41,25 @@ def test_numbers_of_all_processes_are_added(tmp_path: Path) -> None:
         meter.cell(NOW).set(amount)
         for seconds in (0.05, 0.1, 0.5, 7):
             meter.histogram(TOOK, "x").observe(seconds)
+        meter.beat(1000.0)
     found = read(tmp_path, 1000.0)
     assert found["seen_total", ("a",)] == 5
     assert found["seen_total", ("b",)] == 2
     assert found["now", ()] == 5
     assert [found["took_bucket", ("x", bound)] for bound in ("0.1", "1", "+Inf")] == [4, 2, 2]
     assert found["took_sum", ("x",)] == pytest.approx(15.3)
+    one.cell(SEEN, "b").add()
     one.close()
     assert read(tmp_path, 1000.0)["now", ()] == 3
+    assert read(tmp_path, 1000.0)["seen_total", ("b",)] == 3
     assert read(tmp_path, 1000.0)["seen_total", ("a",)] == 5
     assert ("now", ()) not in read(tmp_path, 1000.0 + FRESH)
     two.close()
 
 
-def test_a_process_that_is_killed_leaves_its_counters_and_the_next_goes_on_with_them(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_leaves_what_it_counted_until_its_last_beat_and_the_next_goes_on(
+    tmp_path: Path,
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -64,7 +71,9 @@ def test_a_process_that_is_killed_leaves_its_counters_and_the_next_goes_on_with_
     meter = Meter(tmp_path)
     meter.beat(1020.0)
     meter.cell(SEEN, "a").add()
+    assert meter.cell(SEEN, "a").value == 8
     assert meter.cell(NOW).value == 0
+    meter.flush()
     assert read(tmp_path, 1020.0)["seen_total", ("a",)] == 8
     assert len(list(tmp_path.iterdir())) == 1
     meter.close()
@@ -78,6 +87,7 @@ from mainstay.edge.http.meter import Meter
 meter = Meter(Path(sys.argv[1]))
 for name in sys.argv[2:]:
     meter.cell(SEEN, name).add(7)
+meter.close()
 """
 
 
@@ -95,6 +105,7 @@ def test_names_that_were_lost_with_the_power_keep_nobody_from_counting(tmp_path:
     assert (len(whole) > 0) == (kept > 0)
     meter = Meter(tmp_path)
     meter.cell(SEEN, given[-1]).add()
+    meter.flush()
     assert read(tmp_path, 1000.0) == {**whole, ("seen_total", (given[-1],)): 1}
     meter.close()
 
@@ -106,6 +117,7 @@ def test_more_names_than_there_is_room_for_harm_nobody(
     for number in range(CELLS + 10):
         meter.cell(SEEN, str(number)).add()
     meter.histogram(TOOK, "late").observe(1)
+    meter.flush()
     found = read(tmp_path, 0.0)
     assert len(found) == CELLS - 1
     assert set(found.values()) == {1.0}

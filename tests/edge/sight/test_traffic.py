@@ -15,6 +15,7 @@ from mainstay.store.gateway import Traffic
 
 def counted(meter: Meter) -> dict[str, Traffic]:
     """What the meter has counted, as its readers see it."""
+    meter.flush()
     found = {}
     for sample, at in meter._places.items():
         found[sample] = meter._values[at]

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from mainstay.edge.gateway.certificates import Certificates
 from mainstay.edge.gateway.identity import Bad, Identity, Known, Memory
@@ -13,11 +14,11 @@ from mainstay.edge.gateway.remote import Remote
 from mainstay.edge.gateway.settings_auth import AuthSettings
 from mainstay.edge.gateway.tokens.bearer import Tokens
 
-_GOOD_FOR = 3600.0
-_BAD_FOR = 60.0
-_EMPTY = Bad("no token in it", counts=False)
-_TWICE = Bad("more than one credential")
-_NO_TOKEN = Bad("not a token")
+_GOOD_FOR: Final = 3600.0
+_BAD_FOR: Final = 60.0
+_EMPTY: Final = Bad("no token in it", counts=False)
+_TWICE: Final = Bad("more than one credential")
+_NO_TOKEN: Final = Bad("not a token")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mainstay.edge.gateway import answers
 from mainstay.edge.gateway.auth import Authenticator, Found, TooMany
@@ -24,8 +24,8 @@ from mainstay.ports.clock import Clock
 
 T = TypeVar("T")
 _Count = tuple[list[Want], Taken]
-_NOBODY = frozenset[bytes]()
-HOLD = 1.0
+_NOBODY: Final = frozenset[bytes]()
+HOLD: Final = 1.0
 """Seconds for which the answer to a flood is held back: its connections are as slow as that, and others hardly wait."""
 _log = logging.getLogger(__name__)
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from mainstay.edge.http.exchange import Header
 
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -21,10 +22,10 @@ HOP_BY_HOP = frozenset(
 )
 """Headers that are between two neighbours only (RFC 9110, 7.6.1)."""
 
-OURS = (b"x-user-", b"x-forwarded-")
+OURS: Final = (b"x-user-", b"x-forwarded-")
 """Names that begin so are only ever set by us: what a client sends under them is a forgery."""
 
-ONLY_OURS = HOP_BY_HOP | {
+ONLY_OURS: Final = HOP_BY_HOP | {
     b"forwarded",
     b"x-real-ip",
     b"x-request-id",
@@ -36,10 +37,10 @@ ONLY_OURS = HOP_BY_HOP | {
 }
 """Names that are dropped whole; the last ones make some frameworks take another path than the one that was judged."""
 
-OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 """Names that make some frameworks take another method than the one that a route with `methods` was chosen by."""
 
-_VALUE = re.compile(rb"[\x21-\x7e]{1,256}")
+_VALUE: Final = re.compile(rb"[\x21-\x7e]{1,256}")
 
 
 def clean(headers: Iterable[Header], drop: Collection[bytes] = ()) -> list[Header]:
@@ -61,7 +62,7 @@ def clean(headers: Iterable[Header], drop: Collection[bytes] = ()) -> list[Heade
     ]
 
 
-KEPT = frozenset({b"content-length", b"host", b"content-type", b"authorization", b"cookie", b"origin"})
+KEPT: Final = frozenset({b"content-length", b"host", b"content-type", b"authorization", b"cookie", b"origin"})
 """What `Connection` cannot take away: a client must not choose what a rule further on gets to see."""
 
 

@@ -3,16 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from mainstay.edge.gateway.limits import Rule
 from mainstay.edge.gateway.settings import CorsSettings, RouteSettings
 
-_HOSTS = 1024
-_ODD = re.compile(rb"%|//|/\.|\\|;")
-_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_SLASHES = re.compile(rb"/{2,}")
+_HOSTS: Final = 1024
+_ODD: Final = re.compile(rb"%|//|/\.|\\|;")
+_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_SLASHES: Final = re.compile(rb"/{2,}")
 
 
 def plain(path: bytes, *, encoded_slashes: bool = False) -> bytes | None:
@@ -60,7 +61,7 @@ class Cors:
         return [(b"access-control-allow-origin", origin), (b"vary", b"Origin"), *self.answer]
 
 
-_EXPOSED = (
+_EXPOSED: Final = (
     "RateLimit", "RateLimit-Policy", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining",
     "X-RateLimit-Reset", "X-Request-ID",
 )  # fmt: skip

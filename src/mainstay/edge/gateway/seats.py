@@ -1,6 +1,7 @@
 """What follows from who asks and where from: worked out once, used for each of their requests."""
 
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from mainstay.edge.gateway.hygiene import safe
 from mainstay.edge.gateway.identity import Identity
@@ -10,10 +11,10 @@ from mainstay.edge.gateway.settings import GatewaySettings
 from mainstay.edge.http.accesslog import said
 from mainstay.edge.http.exchange import Header
 
-_REMEMBERED = 20_000
-_BORNE = 120
+_REMEMBERED: Final = 20_000
+_BORNE: Final = 120
 """Refusals for its limits that an address gets at once; further ones come late."""
-_RECOVERY = SECOND // 2
+_RECOVERY: Final = SECOND // 2
 """Nanoseconds after which one of them is forgotten."""
 
 

@@ -12,14 +12,15 @@ import re
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 8 * 1024 * 1024
 """Bytes that may wait to be written; what comes then is dropped and counted."""
-PIECE = 64 * 1024
+PIECE: Final = 64 * 1024
 """Bytes after which the thread is given something to do before the next tick."""
-PLAIN = re.compile(r"[ !#-\[\]-~]*")
+PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")
 
 
 def quoted(text: str) -> str:
@@ -38,7 +39,7 @@ def milliseconds(seconds: float) -> str:
     return f"{hundredths // 100}.{_TWO[hundredths % 100]}"
 
 
-_TWO = [f"{number:02d}" for number in range(100)]
+_TWO: Final = [f"{number:02d}" for number in range(100)]
 
 
 class AccessLog:

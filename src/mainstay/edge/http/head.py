@@ -5,6 +5,7 @@ and on the headers after. `tests/edge/fuzz.py` compares the verdict with h11 and
 """
 
 import re
+from typing import Final
 
 import httptools
 
@@ -12,12 +13,12 @@ from mainstay.edge.http.exchange import Block, Head, Header
 from mainstay.edge.http.limits import HeadLimits
 from mainstay.edge.http.memory import LONGEST, Memory
 
-LINE = re.compile(rb"([A-Z][A-Z-]*) ((/[!$-;=@-\[\]-~]*+)(?:\?([!$-;=?-~]*+))?) HTTP/(1\.[01])\r\n")
+LINE: Final = re.compile(rb"([A-Z][A-Z-]*) ((/[!$-;=@-\[\]-~]*+)(?:\?([!$-;=?-~]*+))?) HTTP/(1\.[01])\r\n")
 """Targets in origin form, of what RFC 3986 allows or browsers send: no `#`, `"`, `<`, `>`, and no `\\` in the path."""
 HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-VERSION = re.compile(rb" HTTP/([0-9]\.[0-9])\Z")
+VERSION: Final = re.compile(rb" HTTP/([0-9]\.[0-9])\Z")
 BLANK = (b" ", b"\t")
-ROOM = 32
+ROOM: Final = 32
 """Bytes of a request line besides its target."""
 TEXT = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 """What may stand in a line; what is left of a head without it must be the ends of its lines, and nothing else."""
@@ -30,9 +31,9 @@ MEANINGFUL = frozenset(
 )
 DEPENDENT = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 """Headers whose meaning depends on more than the header lines."""
-LONGEST_LENGTH = 15
+LONGEST_LENGTH: Final = 15
 """Digits of a Content-Length; a petabyte is not a request."""
-HOSTS_KNOWN = 1024
+HOSTS_KNOWN: Final = 1024
 
 
 class Refused(Exception):

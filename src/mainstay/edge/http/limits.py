@@ -1,14 +1,15 @@
 """What a server bears with."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-DROPPED = 64 * 1024
+DROPPED: Final = 64 * 1024
 """Bytes of an unwanted body that are read so that the connection can go on; for a longer one it is closed."""
-AHEAD = 64 * 1024
+AHEAD: Final = 64 * 1024
 """Bytes that are kept of what nobody takes yet; then the client has to wait."""
-PROGRESS = 8 * 1024
+PROGRESS: Final = 8 * 1024
 """Bytes that must come, or be taken, within `body_timeout`."""
-LINGERING = 2.0
+LINGERING: Final = 2.0
 """Seconds that a client which is sent away has to read why."""
 
 

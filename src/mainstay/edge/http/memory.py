@@ -1,14 +1,14 @@
 """Remembers what was made of bytes that come again and again, such as the header lines of one client's requests."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-LONGEST = 2048
+LONGEST: Final = 2048
 """Bytes of the longest that is remembered."""
-ROOM = 4 * 1024 * 1024
+ROOM: Final = 4 * 1024 * 1024
 """Bytes that all of it may take, as far as `weight` can tell."""
-MARKS = 4096
+MARKS: Final = 4096
 """How many of those that came once are known at least."""
 
 

@@ -1,7 +1,8 @@
 """What the edge counts, in memory that other processes can read: a mapped file per process, below `state_dir`.
 
-A file keeps its numbers when its process ends, however it ends, and the next one goes on with it; so a counter never
-falls. Counting is one addition in memory: no lock, no call to the kernel.
+A file keeps its numbers when its process ends, and the next one goes on with it; so a counter never falls. What was
+counted is written there with each beat, every half second: that much is lost when a process is killed, and nothing when it
+ends by itself. Counting is one addition in memory: no lock, no call to the kernel.
 """
 
 import fcntl
@@ -15,20 +16,20 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 logger = logging.getLogger(__name__)
 
-DIRECTORY = "edge"
-MAGIC = b"mainmtr1"
-CELLS = 8192
+DIRECTORY: Final = "edge"
+MAGIC: Final = b"mainmtr1"
+CELLS: Final = 8192
 """Numbers that a file has room for."""
-VALUES_AT = 4096
-NAMES_AT = VALUES_AT + 8 * CELLS
-SIZE = NAMES_AT + 1024 * 1024
-FRESH = 10.0
+VALUES_AT: Final = 4096
+NAMES_AT: Final = VALUES_AT + 8 * CELLS
+SIZE: Final = NAMES_AT + 1024 * 1024
+FRESH: Final = 10.0
 """Seconds without a beat after which a process, and what it has now, is taken for gone."""
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper ends of a histogram's buckets, for answers that should take milliseconds."""
 
 Sample = tuple[str, tuple[str, ...]]
@@ -49,41 +50,61 @@ class Family:
 class Cell:
     """One number."""
 
-    __slots__ = ("_at", "_values")
+    __slots__ = ("_at", "_more", "_values")
 
     def __init__(self, values: "memoryview[float]", at: int) -> None:
         self._values = values
         self._at = at
+        self._more = 0.0
+        """What was counted since it was last written."""
 
     def add(self, amount: float = 1.0) -> None:
         """Count."""
-        self._values[self._at] += amount
+        self._more += amount
 
     def set(self, value: float) -> None:
         """Say how much there is now."""
+        self._more = 0.0
         self._values[self._at] = value
+
+    def flush(self) -> None:
+        """Write down what was counted."""
+        if self._more:
+            self._values[self._at] += self._more
+            self._more = 0.0
 
     @property
     def value(self) -> float:
         """How much it is."""
-        return self._values[self._at]
+        return self._values[self._at] + self._more
 
 
 class Histogram:
     """How often something took how long."""
 
-    __slots__ = ("_at", "_bounds", "_values")
+    __slots__ = ("_at", "_bounds", "_counts", "_sum", "_values")
 
     def __init__(self, values: "memoryview[float]", at: int, bounds: Sequence[float]) -> None:
         self._values = values
         self._at = at
         self._bounds = bounds
+        self._sum = 0.0
+        self._counts = [0] * (len(bounds) + 1)
 
     def observe(self, amount: float) -> None:
         """Count one that took so long."""
+        self._sum += amount
+        self._counts[bisect_left(self._bounds, amount)] += 1
+
+    def flush(self) -> None:
+        """Write down what was counted."""
         values, at = self._values, self._at
-        values[at] += amount
-        values[at + 1 + bisect_left(self._bounds, amount)] += 1.0
+        values[at] += self._sum
+        self._sum = 0.0
+        for place, count in enumerate(self._counts, at + 1):
+            if count:
+                values[place] += count
+                self._counts[place - at - 1] = 0
 
 
 class Meter:
@@ -95,6 +116,8 @@ class Meter:
         self._values = memoryview(self._map)[VALUES_AT:NAMES_AT].cast("d")
         self._end = 0
         self._places: dict[Sample, int] = {}
+        self._cells: dict[int, Cell] = {}
+        self._histograms: dict[int, Histogram] = {}
         self._taken = 1  # the first cell takes what there is no room for
         for sample in _names(self._map):
             self._remember(sample)
@@ -104,7 +127,8 @@ class Meter:
     def cell(self, family: Family, *labels: str) -> Cell:
         """Give the number with these labels: a counter goes on where it was, a gauge begins at 0."""
         ending = "_total" if family.kind == "counter" else ""
-        cell = Cell(self._values, self._place([(family.name + ending, labels)]))
+        at = self._place([(family.name + ending, labels)])
+        cell = self._cells.get(at) or self._cells.setdefault(at, Cell(self._values, at))
         if family.kind == "gauge":
             cell.set(0.0)
         return cell
@@ -117,11 +141,20 @@ class Meter:
         at = self._place(samples)
         if at == 0:
             return Histogram(memoryview(bytearray(8 * len(samples))).cast("d"), 0, family.bounds)
-        return Histogram(self._values, at, family.bounds)
+        known = self._histograms.get(at)
+        return known or self._histograms.setdefault(at, Histogram(self._values, at, family.bounds))
 
     def beat(self, now: float) -> None:
-        """Say that this process lives; `now` in seconds since 1970."""
+        """Write down what was counted, and say that this process lives; `now` in seconds since 1970."""
+        self.flush()
         struct.pack_into("d", self._map, 16, now)
+
+    def flush(self) -> None:
+        """Write down what was counted."""
+        for cell in self._cells.values():
+            cell.flush()
+        for histogram in self._histograms.values():
+            histogram.flush()
 
     def close(self) -> None:
         """Let go of the file; what this process had is gone, what it counted stays."""

@@ -6,7 +6,7 @@ import socket
 import ssl
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Protocol
+from typing import Final, Protocol
 
 from mainstay.edge.http.burst import Burst
 from mainstay.edge.http.connection import Connection
@@ -20,10 +20,10 @@ from mainstay.ports.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-TICK = 1.0
+TICK: Final = 1.0
 """Seconds at most between two looks at the deadlines; also how old a Date may be."""
-BACKLOG = 4096
-ERRORS = {
+BACKLOG: Final = 4096
+ERRORS: Final = {
     408: "too_slow", 413: "too_large", 414: "target_too_long", 417: "expectation", 431: "head_too_long",
     501: "unknown_method", 503: "too_many_connections", 505: "unknown_version",
 }  # fmt: skip

@@ -32,6 +32,9 @@ class Trust:
         The list is read from its end, where our own proxies wrote, to the first address that is not one of them: what
         stands before that anybody may have made up. What is no address ends it.
         """
+        fields = head.block.fields
+        if b"x-forwarded-for" not in fields and b"x-forwarded-proto" not in fields:
+            return peer, secure
         hops = head.all(b"x-forwarded-for")
         for hop in reversed(b",".join(hops).split(b",")) if hops else ():
             address = _parse(hop.strip().decode("latin-1"))

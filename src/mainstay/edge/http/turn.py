@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mainstay.edge.http.exchange import Head, Header, Receiver
 from mainstay.edge.http.head import TEXT
@@ -10,15 +10,17 @@ from mainstay.edge.http.head import TEXT
 if TYPE_CHECKING:
     from mainstay.edge.http.connection import Connection
 
-WAITING, BEGUN, ENDED = 0, 1, 2
-OURS = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding"})
+WAITING: Final = 0
+BEGUN: Final = 1
+ENDED: Final = 2
+OURS: Final = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding"})
 """What an answer's framing is said with, and the date: made here, whatever a handler gives."""
-CLOSE = b"Connection: close\r\n\r\n"
-KEEP = b"Connection: keep-alive\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-JOINED = 4096
+CLOSE: Final = b"Connection: close\r\n\r\n"
+KEEP: Final = b"Connection: keep-alive\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+JOINED: Final = 4096
 """Bytes up to which a chunk, or a body, is joined with what goes before it instead of sent in parts."""
-PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 def first_line(status: int) -> bytes:

@@ -1,5 +1,7 @@
 """Counts and notes what became of every request of one listener."""
 
+from typing import Final
+
 from mainstay.edge.http.accesslog import AccessLog, milliseconds, quoted, said
 from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.head import Refused
@@ -77,10 +79,10 @@ FAMILIES = (
 """What is counted of HTTP, whoever answers."""
 
 
-CLIENTS = 4096
+CLIENTS: Final = 4096
 """Beginnings of lines that are remembered."""
-CUT_SHORT = ',"cut":true'
-AGENTS = 256
+CUT_SHORT: Final = ',"cut":true'
+AGENTS: Final = 256
 """Names of clients' programs that are remembered in the form of the log."""
 
 

@@ -1,12 +1,13 @@
 """The head of an origin's answer, and which heads may be remembered instead of read again."""
 
 from math import inf
+from typing import Final
 
 from mainstay.edge.http.exchange import Header
 from mainstay.edge.http.head import TEXT
 from mainstay.edge.http.memory import LONGEST, Memory
 
-ROOM = 1024 * 1024
+ROOM: Final = 1024 * 1024
 """Bytes that the heads of one origin's answers may take."""
 DEPENDENT = frozenset({b"transfer-encoding", b"upgrade"})
 """Headers of answers that are read each time: their bodies need the parser."""

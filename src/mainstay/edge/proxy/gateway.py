@@ -4,7 +4,7 @@ import re
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from mainstay.edge.gateway.naming import Names
 from mainstay.edge.gateway.policy import Admit, Ask, Decides, Pending, Verdict
@@ -22,7 +22,7 @@ from mainstay.edge.proxy.plane import Plane
 from mainstay.edge.proxy.relay import Relay
 from mainstay.ports.clock import Clock
 
-SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
+SAFE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 """What a request may be called by a client or a proxy before us."""
 
 Fields = Mapping[bytes, bytes]

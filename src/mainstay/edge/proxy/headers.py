@@ -1,30 +1,32 @@
 """What an origin is told of a request, and what a client is told of an answer. Pure functions over bytes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mainstay.edge.gateway.hygiene import HOP_BY_HOP, ONLY_OURS, OURS
 from mainstay.edge.http.exchange import Head, Header
 from mainstay.edge.http.turn import lines_of
 from mainstay.edge.proxy.answerhead import AnswerHead
 
-NAME = b"mainstay"
-MOST_HOPS = 8
+NAME: Final = b"mainstay"
+MOST_HOPS: Final = 8
 """A request that came through so many of us goes in circles."""
 
-FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host", b"expect", b"via"})
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"expect", b"via"})
 """What the forwarded request says by itself, never with the client's words."""
 
-CANNOT_BE_NAMED = frozenset({b"content-type", b"authorization", b"cookie", b"origin"})
+CANNOT_BE_NAMED: Final = frozenset({b"content-type", b"authorization", b"cookie", b"origin"})
 """What `Connection` cannot take away: a client must not choose what a rule further on gets to see."""
 
-PLAIN = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
+PLAIN: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
 """Values of `Connection` that name no header which would go through."""
 
-ANSWER_DROPS = HOP_BY_HOP | {b"content-length"}
-ANSWER_ODD = ANSWER_DROPS - {b"content-length", b"connection", b"keep-alive", b"transfer-encoding"}
+ANSWER_DROPS: Final = HOP_BY_HOP | {b"content-length"}
+ANSWER_ODD: Final = ANSWER_DROPS - {b"content-length", b"connection", b"keep-alive", b"transfer-encoding"}
 """What an answer seldom has; its framing `lines_of` leaves out by itself."""
 
-_MOST_REMEMBERED, _LONGEST_REMEMBERED = 2048, 64
+_MOST_REMEMBERED: Final = 2048
+_LONGEST_REMEMBERED: Final = 64
 _passes: dict[bytes, bool] = {}
 
 

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from mainstay.core.errors import ConfigError
@@ -15,14 +15,14 @@ from mainstay.edge.proxy.answerhead import ROOM, Heads
 from mainstay.edge.proxy.ticker import TICK, Ticker
 from mainstay.edge.proxy.upstream import Upstream
 
-LONGEST_EJECTION = 60.0
-FRESH = 1.0
+LONGEST_EJECTION: Final = 60.0
+FRESH: Final = 1.0
 """A request that cannot be repeated goes out on a connection that was used so many seconds ago at most."""
 
-TAKING = ("up", "trial")
+TAKING: Final = ("up", "trial")
 """States in which an origin gets requests."""
-UNREACHED = {"refused": "it takes no connection", "timeout": "no connection in time"}
-REASONS = UNREACHED | {
+UNREACHED: Final = {"refused": "it takes no connection", "timeout": "no connection in time"}
+REASONS: Final = UNREACHED | {
     "lost": "it closed the connection",
     "silent": "it gave no answer in time",
     "answer": "it does not speak HTTP",

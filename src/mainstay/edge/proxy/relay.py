@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from math import inf
+from typing import Final
 
 from mainstay.edge.gateway.policy import Admit
 from mainstay.edge.http.exchange import Header
@@ -15,9 +16,9 @@ from mainstay.edge.proxy.origin import Origin
 from mainstay.edge.proxy.tunnel import Tunnel
 from mainstay.edge.proxy.upstream import Upstream
 
-REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Asking these twice is asking them once (RFC 9110, 9.2.2)."""
-EXPECTED_WITHIN = 1.0
+EXPECTED_WITHIN: Final = 1.0
 """Seconds that an origin has to say `100 Continue`; many never do, and get the body then."""
 
 Finished = Callable[["Relay", str], None]

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from mainstay.edge.http.burst import Burst
 from mainstay.ports.clock import Clock
 
-TICK = 0.25
+TICK: Final = 0.25
 
 
 class Ticker:

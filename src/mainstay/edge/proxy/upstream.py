@@ -3,7 +3,7 @@
 import asyncio
 import select
 from math import inf
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -12,12 +12,16 @@ from mainstay.edge.http.memory import LONGEST
 from mainstay.edge.proxy.answerhead import NO_BODY, AnswerHead, Heads, remember, seconds_of, size_of
 from mainstay.edge.proxy.ticker import Ticker
 
-MOST_HEAD = 64 * 1024
-MOST_HEADERS = 256
-UNKNOWN = -1
+MOST_HEAD: Final = 64 * 1024
+MOST_HEADERS: Final = 256
+UNKNOWN: Final = -1
 
 # What an upstream is doing.
-IDLE, ASKED, BODY, DONE, TUNNEL = range(5)
+IDLE: Final = 0
+ASKED: Final = 1
+BODY: Final = 2
+DONE: Final = 3
+TUNNEL: Final = 4
 
 
 class Asker(Protocol):
@@ -272,7 +276,7 @@ class Upstream(asyncio.Protocol):
             asker.answer(head, data[end:], False)
             return True
         self._left = 0
-        self._sound = not left
+        self._sound = not left or not data[end + head.length :].strip(b"\r\n")  # as the parser has it
         self.state = DONE
         self._release()
         asker.answer(head, data[end : end + head.length], True)

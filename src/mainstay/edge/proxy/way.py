@@ -1,6 +1,7 @@
 """How the requests of one route are written for its origins."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from mainstay.edge.gateway.policy import Admit
 from mainstay.edge.gateway.rewriting import Rewrite
@@ -10,9 +11,9 @@ from mainstay.edge.http.exchange import Head
 from mainstay.edge.http.turn import Turn
 from mainstay.edge.proxy.headers import NAME, framing, onward
 
-UPGRADE = b"connection: Upgrade\r\nupgrade: websocket\r\n"
-_VIAS = {version: b"via: %b %b\r\n" % (version, NAME) for version in (b"1.0", b"1.1")}
-_MOST_REMEMBERED = 4096
+UPGRADE: Final = b"connection: Upgrade\r\nupgrade: websocket\r\n"
+_VIAS: Final = {version: b"via: %b %b\r\n" % (version, NAME) for version in (b"1.0", b"1.1")}
+_MOST_REMEMBERED: Final = 4096
 
 
 class Way:

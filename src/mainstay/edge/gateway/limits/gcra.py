@@ -9,12 +9,12 @@ whose TAT has passed is the same as none, so it may be forgotten.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from mainstay.edge.gateway.rates import LimitSettings
 
-SECOND = 1_000_000_000
-_GRAIN = 1000
+SECOND: Final = 1_000_000_000
+_GRAIN: Final = 1000
 """Intervals are whole microseconds, rounded up: that is what Redis can count with exactly."""
 
 

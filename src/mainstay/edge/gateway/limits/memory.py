@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from mainstay.edge.gateway.limits.gcra import Taken, Want, judge
 
-SHARED_BY_MANY = 1024
+SHARED_BY_MANY: Final = 1024
 
 
 class MemoryLimiter:
