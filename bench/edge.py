@@ -5,8 +5,9 @@ have another. CPU is the processor time that the kernel counted for these proces
 that other load on the machine disturbs least. Full load is 64 connections that ask again at once; the calm trials are a
 thousand requests a second at random moments. Webhooks are signed JSON of 1 KiB and every one is on disk before its
 answer, except with "not waiting". The gateway checks a token, limits, tells the origin who asks, measures and writes an
-access log; peers do what their names say. The flood comes from another address than good users, in windows that take
-turns with quiet ones.
+access log; peers do what their names say. Its load is a hundred users in turn, with the same requests again and again
+(1k, 100k), with another path each time (1k_paths), and with another path and another header each time (1k_traces). The
+flood comes from another address than good users, in windows that take turns with quiet ones.
 """
 # engines: wrk gcc nginx redis webhook caddy haproxy
 
@@ -180,10 +181,10 @@ def proxied(teams: Mapping[str, Team], scratch: Path) -> Iterator[Row]:
     for team in teams.values():
         gateway_storm(team, 1, "1k", scratch)
     for _ in range(repeats()):
-        for size in gateway.SIZES:
+        for size in gateway.LOADS:
             for name, team in teams.items():
                 loads[name, size].append(gateway_storm(team, window() // 2, size, scratch))
-    for size in gateway.SIZES:
+    for size in gateway.LOADS:
         ours = middle(loads["ours", size], "cost") or 0
         for name, title in gateway.NAMES.items():
             yield Row(
@@ -205,7 +206,8 @@ def proxied(teams: Mapping[str, Team], scratch: Path) -> Iterator[Row]:
 
 
 def gateway_storm(team: Team, seconds: int, size: str, scratch: Path) -> Load:
-    return storm(team, seconds, "gateway.lua", [str(scratch / "tokens")], f"/{size}")
+    page, fresh = gateway.LOADS[size]
+    return storm(team, seconds, "gateway.lua", [str(scratch / "tokens"), fresh], f"/{page}")
 
 
 def added(teams: Mapping[str, Team], origin: Team, scratch: Path) -> Iterator[Row]:

@@ -18,6 +18,13 @@ from tests.servers.process import LOOPBACK, free_port
 SECRET = "fedcba9876543210fedcba9876543210"
 USERS = 100
 SIZES = {"1k": 1024, "100k": 100 * 1024}
+LOADS = {
+    "1k": ("1k", ""),
+    "1k_paths": ("1k", "paths"),
+    "1k_traces": ("1k", "traces"),
+    "100k": ("100k", ""),
+}
+"""What is asked for, and what is new in each request."""
 
 OURS = """
 name: bench

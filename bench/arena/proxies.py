@@ -27,7 +27,11 @@ http {{ {PATHS}
   tcp_nopush on;
   open_file_cache max=10;
   keepalive_requests 1000000000;
-  server {{ listen 127.0.0.1:<port> backlog=4096; root <base>; }}
+  server {{
+    listen 127.0.0.1:<port> backlog=4096;
+    root <base>;
+    location /1k/ {{ try_files /1k =404; }}
+  }}
 }}
 """
 NGINX = f"""{HEAD}
