@@ -185,9 +185,12 @@ def read(raw: bytes, blocks: Blocks | None) -> tuple[object, ...]:
         head = read_head(raw, LIMITS, blocks)
     except Refused as refused:
         return None, refused.status, refused.why
-    return tuple(getattr(head, name) for name in Head.__slots__ if name != "block")
+    return tuple(getattr(head, name) for name in SAID)
 
 
+SAID = (
+    "method", "target", "path", "query", "version", "host", "headers", "length", "keep_alive", "expect", "upgrade",
+)  # fmt: skip
 OTHERS = (b"GET / HTTP/1.1", b"POST /x?y HTTP/1.1", b"QUERY /q HTTP/1.1", b"HEAD / HTTP/1.0")
 
 
