@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from mainstay.edge.http.chunks import Chunks
 from mainstay.edge.http.exchange import Head
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HEAD: Final = 0
-BODY: Final = 1
-HELD: Final = 2
-TUNNEL: Final = 3
-LINGER: Final = 4
-CLOSED: Final = 5
+HEAD, BODY, HELD, TUNNEL, LINGER, CLOSED = range(6)
 """A head is awaited; a body is; the whole request was read and its answer is not; raw bytes pass; what still comes is
 dropped until the client has read our answer; it is over."""
 

@@ -1,8 +1,8 @@
 """What the edge counts, in memory that other processes can read: a mapped file per process, below `state_dir`.
 
 A file keeps its numbers when its process ends, and the next one goes on with it; so a counter never falls. What was
-counted is written there with each beat, every half second: that much is lost when a process is killed, and nothing when it
-ends by itself. Counting is one addition in memory: no lock, no call to the kernel.
+counted is written there with each beat, every half second: that much is lost when a process is killed, and nothing when
+it ends by itself. Counting is one addition in memory: no lock, no call to the kernel.
 """
 
 import fcntl
