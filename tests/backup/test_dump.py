@@ -17,6 +17,7 @@ from mainstay.backup.session import LockBusy
 from mainstay.ports.objects import NotThere
 from mainstay.ports.objects.directory import Directory
 from mainstay.ports.postgres.dsn import PostgresError
+from tests.helpers import aeventually
 
 
 def script(text: str, meter: Meter | None = None, **options: Any) -> AsyncIterator[bytes]:
@@ -103,7 +104,8 @@ async def test_leaving_early_leaves_nobody_hanging_in_the_pipe(tmp_path: Path) -
         async for chunk in chunks:
             assert chunk
             break
-    assert not alive(int(mark.read_text()))
+    pid = int(mark.read_text())
+    await aeventually(lambda: not alive(pid))
 
 
 def alive(pid: int) -> bool:

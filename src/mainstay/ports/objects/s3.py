@@ -24,13 +24,15 @@ from mainstay.ports.objects.base import (
 from mainstay.ports.objects.lock import WITHOUT, Lock, hold, lockable
 from mainstay.ports.objects.uploads import Account, abandoned_uploads, abort
 
-PART = 16 << 20
-MOST_PARTS = 9_000
-"""S3 takes 10,000 parts; some are kept in reserve for an estimate that was too low."""
+PART = 8 << 20
+MOST_PARTS = 10_000
+"""What S3 takes of one object."""
+TOO_LOW = 4
+"""So many times as large as expected an object may be: what does not compress is three times what was estimated."""
 RETRIES = 6
 """How often a request is tried again, with growing pauses."""
 AT_ONCE = 3
-"""Parts that travel at the same time; with the one being filled, memory stays under 100 MB."""
+"""Parts that travel at the same time; with the one being filled, memory stays under 60 MB."""
 
 
 def _check_endpoint(url: str) -> str:
@@ -151,7 +153,7 @@ class S3(Storage, type="s3"):
     async def write(self, name: str, chunks: AsyncIterator[bytes], expect: int) -> None:
         import obstore
 
-        part = max(PART, -(-expect // MOST_PARTS))
+        part = max(PART, -(-expect * TOO_LOW // MOST_PARTS))
         head, more = await _gather(chunks, part)
         if not more:
             with self._faults(name):
