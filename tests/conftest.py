@@ -41,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group(group))
                 item.add_marker(group)
+        if item.get_closest_marker("slow"):  # watching what it runs would make it half as slow again
+            item.add_marker("no_cover")
     items.sort(key=_turn)
 
 

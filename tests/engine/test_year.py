@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +21,8 @@ from tests.journals import Journal
 
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 YEAR = 365 * DAY
+SEEDS = int(os.environ.get("MAINSTAY_SEEDS", "1"))
+"""How many weeks of sudden death."""
 
 
 def due_times(jobs: Mapping[str, Job], start: float, end: float) -> dict[str, list[float]]:
@@ -74,7 +77,7 @@ async def test_two_agents_do_every_due_run_of_a_year_exactly_once(journal: Journ
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_with_nodes_dying_at_random_no_run_is_lost_and_none_overlaps(
     journal: Journal, tmp_path: Path, seed: int
 ) -> None:
