@@ -79,9 +79,7 @@ def writers(url: str, count: int = 2) -> Iterator[Writers]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_clean_backups_under_writers_raise_no_alarm(
-    house: House, shop: str, copies: Copies
-) -> None:
+async def test_clean_backups_under_writers_raise_no_alarm(house: House, shop: str, copies: Copies) -> None:
     execute(
         shop,
         "CREATE TABLE side (a int)",

@@ -92,13 +92,6 @@ def test_a_check_that_is_renamed_takes_its_incident_with_it(fragile: Company) ->
     assert first["dedup_key"] == second["dedup_key"]
 
 
-def test_a_second_one_in_the_same_directory_is_refused(fragile: Company) -> None:
-    second = fragile.run("up")
-    assert second.returncode == 1
-    assert f"mainstay runs already with {fragile.home / 'state'}: process" in second.stderr
-    assert fragile.log.count("started api") == 1
-
-
 def test_when_the_supervisor_is_killed_its_processes_end_and_the_service_stays(fragile: Company) -> None:
     assert fragile.up is not None
     parts = children(fragile.up.pid)
@@ -109,15 +102,8 @@ def test_when_the_supervisor_is_killed_its_processes_end_and_the_service_stays(f
     assert fragile.api_pid() is not None
 
 
-def test_it_ends_in_order_and_quickly(fragile: Company) -> None:
+def test_it_answers_refuses_a_second_one_and_ends_in_order(fragile: Company) -> None:
     assert fragile.up is not None
-    parts = children(fragile.up.pid)
-    assert fragile.stop() == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in parts)
-    assert "Traceback" not in fragile.log
-
-
-def test_the_dashboard_and_the_metrics_answer(fragile: Company) -> None:
     base = f"http://127.0.0.1:{fragile.web}"
 
     def get(path: str) -> str:
@@ -128,6 +114,16 @@ def test_the_dashboard_and_the_metrics_answer(fragile: Company) -> None:
     assert health["status"] == "ok"
     assert 'mainstay_check_up{check="http",service="api"} 1.0' in get("/metrics")
     assert "password" in get("/login")
+
+    second = fragile.run("up")
+    assert second.returncode == 1
+    assert f"mainstay runs already with {fragile.home / 'state'}: process" in second.stderr
+    assert fragile.log.count("started api") == 1
+
+    parts = children(fragile.up.pid)
+    assert fragile.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in parts)
+    assert "Traceback" not in fragile.log
 
 
 def test_a_backup_by_hand_beside_the_running_agent_is_proven(shop: Company) -> None:
