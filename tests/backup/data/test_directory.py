@@ -203,6 +203,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(tree: Path, tmp_path: Pat
 
 async def test_a_file_that_never_holds_still_makes_it_partial(room: Room, tree: Path) -> None:
     writing, stop = threading.Event(), threading.Event()
+    (tree / "a" / "big.bin").write_bytes(os.urandom(8 << 20))  # takes some ticks to be read
 
     def write() -> None:
         with (tree / "a" / "big.bin").open("r+b") as file:
