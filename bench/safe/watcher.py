@@ -45,16 +45,20 @@ class Watcher:
 
 
 def tree(pid: int) -> list[int]:
-    """Give a process and its descendants, without servers."""
-    found, todo = [], [pid]
+    """Give a process and its descendants, without servers.
+
+    Between its fork and its exec a child is its parent still, whose memory would count twice.
+    """
+    found, todo = [], [(pid, b"")]
     while todo:
-        each = todo.pop()
+        each, parent = todo.pop()
         with suppress(OSError):
-            if Path(f"/proc/{each}/comm").read_text().strip() == SERVER:
+            words = Path(f"/proc/{each}/cmdline").read_bytes()
+            if words == parent or Path(f"/proc/{each}/comm").read_text().strip() == SERVER:
                 continue
             found.append(each)
             for task in Path(f"/proc/{each}/task").iterdir():
-                todo += [int(child) for child in (task / "children").read_text().split()]
+                todo += [(int(child), words) for child in (task / "children").read_text().split()]
     return found
 
 
