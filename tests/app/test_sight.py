@@ -45,6 +45,7 @@ class Post:
     async def look(self, later: float = 0.0) -> dict[str, Any]:
         """Let time pass, and look; gives what is in the journal then."""
         await self.clock.advance(later)
+        self.stage.meter.flush()
         await self.lookout.look()
         (seen,) = await self.store.read(gateway.seen)
         assert (seen.host, seen.at) == ("web1", self.clock.now())

@@ -116,8 +116,8 @@ def test_it_carries_decides_follows_changes_and_ends_in_order(house: House) -> N
     house.write("nonsense")
     house.process.send_signal(signal.SIGHUP)
     assert house.answers(429)
-    found = read(house.directory / "state" / "edge", time.time())
-    assert found["mainstay_edge_requests_total", ("gateway", "200")] >= 302
+    meters, sample = house.directory / "state" / "edge", ("mainstay_edge_requests_total", ("gateway", "200"))
+    eventually(lambda: read(meters, time.time())[sample] >= 302)
     log = house.directory / "state" / "edge" / "access.log"
     line = json.loads(eventually(log.read_text).splitlines()[0])
     assert (line["path"], line["status"], line["route"]) == ("/a", 200, "all")

@@ -107,6 +107,7 @@ async def test_what_the_edge_counts_is_there_too(site: Booted, client: Client, t
     meter.cell(CONNECTIONS, "webhooks").set(2)
     for seconds in (0.0004, 0.3, 99):
         meter.histogram(TOOK, "webhooks").observe(seconds)
+    meter.beat(site.clock.now())
     found = read((await client.get("/metrics")).text)
     listener = ("listener", "webhooks")
     assert found["mainstay_edge_requests_total", (listener, ("status", "202"))] == 3
