@@ -60,6 +60,13 @@ class Contestant(Running):
         )
         self.ready(lambda: accepts(self.port))
 
+    def beside(self, other: Contestant, module: str, *arguments: str, env: Mapping[str, str]) -> None:
+        """Start a module of ours in another one's directory. It listens nowhere."""
+        path = os.pathsep.join([str(compiled.tree()), str(ROOT)])
+        environment = bare_environment() | {"PYTHONPATH": path, **env}
+        argv = pinned(cores()[0], [sys.executable, "-m", module, *arguments])
+        self.engine = Engine(argv, self.base / "log", env=environment, cwd=other.base)
+
     def __exit__(self, *ending: Any) -> None:
         """End it, and whatever it started and did not wait for."""
         if self.engine is not None:
@@ -84,6 +91,10 @@ class Team(list[Contestant]):
     def spent(self) -> float:
         """Microseconds of processor time so far, in all processes and threads, and in children that have ended."""
         return sum(microseconds(each.pid) for each in self)
+
+    def parts(self) -> list[float]:
+        """The same for each of them."""
+        return [microseconds(each.pid) for each in self]
 
     def loop(self) -> float:
         """Microseconds of the main thread of the first: where its event loop is."""

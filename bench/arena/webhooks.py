@@ -29,7 +29,6 @@ webhooks:
   bench:
     scheme: {{hmac: {{header: X-Signature, encoding: hex, prefix: "sha256=", id: X-Event-Id}}}}
     secrets: [{{secret: webhook_bench}}]
-    deliver_to: http://127.0.0.1:9/
 """
 
 
@@ -48,10 +47,13 @@ Start = Callable[[Mapping[str, str]], Entry | None]
 
 
 def ours(env: Mapping[str, str]) -> Entry:
-    """The edge as it ships."""
+    """The edge as it ships, and the agent that brings what it took into the journal, both on one core."""
     made = configured("edge")
-    made.python("mainstay", "up", "--only", "edge", env={"MAINSTAY_WEBHOOK_BENCH": SECRET, **env})
-    return Entry(Team([made]), partial(rows, made.base / "journal.db"))
+    environment = {"MAINSTAY_WEBHOOK_BENCH": SECRET, **env}
+    made.python("mainstay", "up", "--only", "edge", env=environment)
+    importer = Contestant("agent")
+    importer.beside(made, "mainstay", "up", "--only", "agent", env=environment)
+    return Entry(Team([made, importer]), partial(rows, made.base / "journal.db"))
 
 
 def same_store(env: Mapping[str, str]) -> Entry:

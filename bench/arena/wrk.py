@@ -33,6 +33,8 @@ class Load:
     """The part of it in the main thread of the first process."""
     kernel: float
     """The part of it in the kernel."""
+    beside: float = 0.0
+    """The part of it in the other processes than the first."""
 
     @property
     def rate(self) -> float:

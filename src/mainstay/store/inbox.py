@@ -5,7 +5,6 @@ The courier's half (what is due, attempts, replay, searching, forgetting) is in 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mainstay.store.base import Row, Tx
@@ -20,7 +19,7 @@ class Arrival:
     """An event on its way into the journal."""
 
     __slots__ = (
-        "body", "digest", "event_id", "event_type", "headers", "id", "key", "order_key",
+        "body", "digest", "event_id", "event_type", "headers", "id", "key", "lines", "order_key",
         "peer", "query", "received_at", "secret", "sent_at", "source", "state", "user_agent", "window",
     )  # fmt: skip
 
@@ -43,6 +42,7 @@ class Arrival:
         key: str | None = None,
         window: float = 0.0,
         state: str = QUEUED,
+        lines: bytes = b"",
     ) -> None:
         self.id = id
         """Sorts by time; the target's idempotency key."""
@@ -51,6 +51,8 @@ class Arrival:
         """Seconds since 1970."""
         self.headers = headers
         """JSON: [[name, value], ...] as they came, without what would let its reader in."""
+        self.lines = lines
+        """The headers as they came, each `name:value` and a line feed, as long as they are not written as JSON."""
         self.body = body
         """Exactly as it came."""
         self.digest = digest
@@ -72,15 +74,28 @@ class Arrival:
         """`kept` when nobody is to be brought it."""
 
 
-@dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of an arrival."""
+    """What became of an arrival. No dataclass: those are made by code that is not compiled."""
 
-    id: str
-    """The event's id: its own, or that of the one that came first."""
-    new: bool = True
-    conflict_of: str | None = None
-    """The event that came before under the same id with another body. Both are kept."""
+    __slots__ = ("conflict_of", "id", "new")
+
+    def __init__(self, id: str, new: bool = True, conflict_of: str | None = None) -> None:
+        self.id = id
+        """The event's id: its own, or that of the one that came first."""
+        self.new = new
+        self.conflict_of = conflict_of
+        """The event that came before under the same id with another body. Both are kept."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Stored):
+            return False
+        return (self.id, self.new, self.conflict_of) == (other.id, other.new, other.conflict_of)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.new, self.conflict_of))
+
+    def __repr__(self) -> str:
+        return f"Stored({self.id}, new={self.new}, conflict_of={self.conflict_of})"
 
 
 class Seen:

@@ -44,7 +44,7 @@ class Readers:
         if self._closed:
             raise JournalError("the journal is closed")
         with self._clock.busy():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, unit)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self.here, unit)
 
     async def close(self) -> None:
         """Finish what was accepted, then close."""
@@ -53,7 +53,8 @@ class Readers:
             await asyncio.to_thread(self._threads.shutdown)
             self._drop_idle()
 
-    def _read(self, unit: Unit[T]) -> T:
+    def here(self, unit: Unit[T]) -> T:
+        """Run a unit on a consistent snapshot in the calling thread."""
         for _ in range(TRIES):
             reader = self._take()
             try:

@@ -53,7 +53,6 @@ class SqliteStore:
         self._full = threading.Event()
         self._copied = 0
         self._log = path.with_name(f"{path.name}-wal")
-        self._mark = Line(path, reading=True)
         watcher = Line(path, reading=True)
         self._topics.known(watcher.get().execute(query("topics.all", "sqlite").text).fetchall())
         self._link = SqliteLink(path, self._count, self._renew)
@@ -71,33 +70,21 @@ class SqliteStore:
     async def read(self, unit: Unit[T]) -> T:
         return await self._readers.read(unit)
 
+    def read_here(self, unit: Unit[T]) -> T:
+        """Run `unit` on a consistent snapshot in the calling thread, which is not that of the event loop."""
+        return self._readers.here(unit)
+
     def wait(self, topic: str, timeout: float) -> Coroutine[Any, Any, bool]:
         return self._topics.wait(topic, timeout, self._topics.version(topic))
 
     def version(self, topic: str) -> int:
         return self._topics.version(topic)
 
-    def changes(self) -> int | None:
-        """Give a number that is another one whenever somebody has written since; None when that cannot be told at once.
-
-        For the event loop: it takes microseconds and waits for nobody.
-        """
-        try:
-            if self._mark.moved:
-                self._mark.close()
-                return None
-            connection = self._mark.get()
-            connection.execute("PRAGMA busy_timeout = 0")
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error:
-            return None
-
     async def close(self) -> None:
         if self._stop.is_set():
             return
         await self.writer.close()
         await self._readers.close()
-        self._mark.close()
         self._stop.set()
         self._full.set()
         with self._clock.busy():

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mainstay.core.secret import Secret
+from mainstay.edge.inbox.headers import MASKED
 from mainstay.edge.inbox.settings import IntakeSettings
-from mainstay.edge.inbox.source import MASKED
 from mainstay.edge.schemes.bearer import Bearer
 from mainstay.edge.schemes.hmac import HmacScheme
 from mainstay.edge.schemes.slack import Slack

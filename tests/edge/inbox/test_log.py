@@ -35,8 +35,8 @@ def arrival(body: bytes = b"{}", key: str | None = None, received_at: float | No
     now = CLOCK.now()
     digest = hashlib.sha256(body).hexdigest()
     return Arrival(
-        new_id(now), "bank", now if received_at is None else received_at, '[["host","a"]]', body, digest, "192.0.2.1",
-        secret="new", event_id=key, key=key_of(key, digest), window=3600.0,
+        new_id(now), "bank", now if received_at is None else received_at, "", body, digest, "192.0.2.1",
+        secret="new", event_id=key, key=key_of(key, digest), window=3600.0, lines=b"host:a\n",
     )  # fmt: skip
 
 
@@ -65,8 +65,8 @@ def ids(events: Sequence[Arrival]) -> list[str]:
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\r\n", b"x" * 100_000])
 def test_a_record_is_what_it_was(body: bytes) -> None:
     full = Arrival(
-        "e1", "bank", 100.5, '[["a","\\u00e9"]]', body, "d" * 64, "::1", "a=b", "Bank/é", "new", 99.25, "evt", "paid",
-        "", "id:evt", 60.0, KEPT,
+        "e1", "bank", 100.5, '[["user-agent","Bank/\\u00e9"],["x-odd","a:b "]]', body, "d" * 64, "::1", "a=b", "Bank/é",
+        "new", 99.25, "evt", "paid", "", "id:evt", 60.0, KEPT, b"user-agent:Bank/\xe9\nx-odd:a:b \n",
     )  # fmt: skip
     bare = Arrival("e2", "bank", 100.5, "[]", body, "", "")
     for one in (full, bare):

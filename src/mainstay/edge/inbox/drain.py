@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Spans = dict[str, tuple[int, int]]
 
-EVERY = 0.05
-"""Seconds between two looks at the log."""
+EVERY = 0.1
+"""Seconds between two looks at the log: what came meanwhile shares pages of the journal."""
 TIDY = 1.0
 """Seconds between two looks for segments that are done with."""
 TIDY_ALONE = 30.0

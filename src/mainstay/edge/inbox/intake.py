@@ -224,13 +224,13 @@ class Body:
 def _delivery(source: Source, exchange: Exchange, body: bytes) -> Delivery:
     head = exchange.head
     return Delivery(
-        head.method.decode("latin-1"),
+        "POST" if head.method == b"POST" else head.method.decode("latin-1"),
         head.path.decode("latin-1"),
-        head.query.decode("latin-1"),
+        head.query.decode("latin-1") if head.query else "",
         Headers(head.headers),
         body,
         exchange.peer,
-        _url(source, head, secure=exchange.secure),
+        _url(source, head, secure=exchange.secure) if source.signs_url else "",
     )
 
 

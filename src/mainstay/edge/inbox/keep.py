@@ -16,6 +16,7 @@ from mainstay.ports.clock import Clock
 from mainstay.store import inbox
 from mainstay.store.base import Store
 from mainstay.store.inbox import Arrival, Stored
+from mainstay.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Older:
         self._connect = connect
         self._clock = clock
         self._away = counts.away
+        self._loop = asyncio.get_running_loop()
+        self._file: SqliteStore | None = None
         self.store: Store | None = None
         self.reached = asyncio.Event()
         """Whether the journal is open."""
@@ -53,6 +56,22 @@ class Older:
             self._away.set(1.0)
             trying = self._trying = asyncio.create_task(self._try(), name="inbox-journal")
         return trying
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the journal is a file, which the thread of the log asks itself."""
+        return self._file is not None and self._trying is None
+
+    def look_here(self, keys: Sequence[Key]) -> Found:
+        """Give those events that the journal has, for another thread than the event loop's."""
+        if not keys or self._file is None:
+            return {}
+        try:
+            return self._file.read_here(partial(inbox.seen, keys=keys))
+        except JournalError as fault:
+            log.error("webhooks wait in the log: %s", fault)
+            self._loop.call_soon_threadsafe(self.open)
+            return {}
 
     async def look(self, keys: Sequence[Key]) -> Found:
         """Give those events that the journal has and can say within `PATIENCE`."""
@@ -86,6 +105,7 @@ class Older:
             try:
                 if self.store is None:
                     self.store = await self._connect()
+                    self._file = self.store if isinstance(self.store, SqliteStore) else None
                     self.reached.set()
                 await self.store.read(partial(inbox.seen, keys=()))
                 break
@@ -106,20 +126,23 @@ class Older:
 
 
 class Scribe:
-    """The thread that appends to the log."""
+    """The thread that judges what is new and appends it to the log."""
 
-    def __init__(self, to: Log) -> None:
+    def __init__(self, to: Log, known: Known, older: Older) -> None:
         self._log = to
+        self._known = known
+        self._older = older
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[tuple[Sequence[Arrival], asyncio.Future[None]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Sequence[Arrival], Found, asyncio.Future[list[Stored]]] | None]
+        self._queue = SimpleQueue()
         self._worker = threading.Thread(target=self._serve, name="inbox-log", daemon=True)
         self._worker.start()
 
-    async def write(self, arrivals: Sequence[Arrival]) -> None:
-        """Append events; they are on disk when this returns. Raises `JournalError`."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put((arrivals, done))
-        await done
+    async def keep(self, arrivals: Sequence[Arrival], older: Found) -> list[Stored]:
+        """Append those that are new; they are on disk when this returns. Raises `JournalError`."""
+        done: asyncio.Future[list[Stored]] = self._loop.create_future()
+        self._queue.put((arrivals, older, done))
+        return await done
 
     async def close(self) -> None:
         """End the thread and seal the segment."""
@@ -131,49 +154,66 @@ class Scribe:
             entry = self._queue.get()
             if entry is None:
                 break
-            self._loop.call_soon_threadsafe(partial(_tell, entry[1], self._append(entry[0])))
+            stored: list[Stored] = []
+            fault: Exception | None = None
+            try:
+                stored = self._keep(entry[0], entry[1])
+            except Exception as error:
+                fault = error
+            self._loop.call_soon_threadsafe(_tell, entry[2], stored, fault)
         self._log.close()
 
-    def _append(self, arrivals: Sequence[Arrival]) -> Exception | None:
-        try:
-            self._log.append([encode(one) for one in arrivals])
-        except Exception as fault:
-            return fault
-        return None
+    def _keep(self, arrivals: Sequence[Arrival], older: Found) -> list[Stored]:
+        known = self._known
+        if self._older.at_hand:
+            older = self._older.look_here(known.unknown(arrivals))
+        stored, fresh = known.judge(arrivals, older)
+        if self._older.at_hand and _doubtful(stored):
+            older = {**older, **self._older.look_here(known.conflicting(arrivals, older))}
+            stored, fresh = known.judge(arrivals, older)
+        records = [encode(one) for one, verdict in zip(arrivals, stored, strict=True) if verdict.new]
+        if records:
+            self._log.append(records)
+            known.learn(self._log.name, fresh)
+            known.keep_only(self._log.present)
+        return stored
 
 
-def _tell(done: "asyncio.Future[None]", fault: Exception | None) -> None:
+def _tell(done: "asyncio.Future[list[Stored]]", stored: list[Stored], fault: Exception | None) -> None:
     if done.done():
         return
     if fault is None:
-        done.set_result(None)
+        done.set_result(stored)
     else:
         done.set_exception(fault)
+
+
+def _doubtful(stored: list[Stored]) -> bool:
+    """Whether there are other bodies under a known id, which may be copies of each other."""
+    for one in stored:  # noqa: SIM110 - compiled it is quicker
+        if one.conflict_of is not None and one.new:
+            return True
+    return False
 
 
 class LogKeeper:
     """Keeps events in the log. A copy of one that is there, or in the journal, is told the first one's id."""
 
     def __init__(self, to: Log, known: Known, older: Older, clock: Clock) -> None:
-        self._log = to
         self._known = known
         self._older = older
         self._clock = clock
-        self._scribe = Scribe(to)
+        self._scribe = Scribe(to, known, older)
 
     async def keep(self, arrivals: Sequence[Arrival]) -> list[Stored]:
         """Put events on disk. Raises `JournalError` when nothing is certain."""
         with self._clock.busy():
-            older = await self._older.look(self._known.unknown(arrivals))
-            if others := self._known.conflicting(arrivals, older):
-                older = {**older, **await self._older.look(others)}
-            stored, fresh = self._known.judge(arrivals, older)
-            new = [one for one, verdict in zip(arrivals, stored, strict=True) if verdict.new]
-            if new:
-                await self._scribe.write(new)
-                self._known.learn(self._log.name, fresh)
-                self._known.keep_only(self._log.present)
-        return stored
+            older: Found = {}
+            if not self._older.at_hand:  # the thread is idle meanwhile: one batch goes after the other
+                older = await self._older.look(self._known.unknown(arrivals))
+                if others := self._known.conflicting(arrivals, older):
+                    older = {**older, **await self._older.look(others)}
+            return await self._scribe.keep(arrivals, older)
 
     async def close(self) -> None:
         """Seal the log."""

@@ -7,13 +7,14 @@ import math
 import struct
 from zlib import crc32
 
+from mainstay.edge.inbox.headers import agent, pairs, written
 from mainstay.store.inbox import Arrival
 
-MARK = b"mhk1"
+MARK = b"mhk2"
 FRAME = struct.Struct("<4sII")
 """The mark, the bytes that follow the frame, and their CRC-32."""
-FIXED = struct.Struct("<ddd13i")
-"""Times of arrival and of signing (NaN: unknown), the window, and the lengths of thirteen texts (-1: there is none)."""
+FIXED = struct.Struct("<ddd12i")
+"""Times of arrival and of signing (NaN: unknown), the window, and the lengths of twelve texts (-1: there is none)."""
 LEAST = FRAME.size + FIXED.size
 LARGEST = 64 * 2**20
 """More bytes than a record ever has; a length above it is none."""
@@ -24,12 +25,11 @@ def encode(one: Arrival) -> bytes:
     texts = [
         one.id.encode(),
         one.source.encode(),
-        one.headers.encode(),
+        one.lines,
         one.digest.encode(),
         one.peer.encode(),
         one.query.encode(),
         one.state.encode(),
-        _bytes(one.user_agent),
         _bytes(one.secret),
         _bytes(one.event_id),
         _bytes(one.event_type),
@@ -72,30 +72,36 @@ def decode(data: bytes, at: int, end: int) -> Arrival:
     """Read the record that is `whole` from `at` to `end`."""
     received, sent, window, *lengths = FIXED.unpack_from(data, at + FRAME.size)
     here: int = at + LEAST
-    texts: list[str | None] = []
+    texts: list[bytes | None] = []
     for length in lengths:
         if length < 0:
             texts.append(None)
         else:
-            texts.append(data[here : here + length].decode())
+            texts.append(data[here : here + length])
             here += length
-    identifier, source, headers, digest, peer, query, state, agent, secret, event, kind, order, key = texts
+    identifier, source, lines, digest, peer, query, state, secret, event, kind, order, key = texts
+    headers = pairs(lines or b"")
     return Arrival(
-        identifier or "",
-        source or "",
+        _text(identifier) or "",
+        _text(source) or "",
         received,
-        headers or "",
+        written(headers),
         data[here:end],
-        digest or "",
-        peer or "",
-        query or "",
-        agent,
-        secret,
+        _text(digest) or "",
+        _text(peer) or "",
+        _text(query) or "",
+        agent(headers),
+        _text(secret),
         None if math.isnan(sent) else sent,
-        event,
-        kind,
-        order,
-        key,
+        _text(event),
+        _text(kind),
+        _text(order),
+        _text(key),
         window,
-        state or "",
+        _text(state) or "",
+        lines or b"",
     )
+
+
+def _text(text: bytes | None) -> str | None:
+    return None if text is None else text.decode()

@@ -3,16 +3,18 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import StringConstraints
 
 from mainstay.core.errors import MainstayError
 from mainstay.core.plugin import Plugin
 from mainstay.core.secret import Secret
-from mainstay.edge.schemes.request import LARGEST_DOCUMENT, Delivery, Headers, parse
+from mainstay.edge.schemes.request import LARGEST_DOCUMENT, Delivery, Headers, parse, word
 
-LONGEST_ID = 256
+if TYPE_CHECKING:
+    from mainstay.edge.schemes.prover import Prover
+
 __all__ = [
     "LARGEST_DOCUMENT", "CannotSign", "Delivery", "HeaderName", "Headers", "Refused", "Reply", "Scheme", "Sending",
     "Verified", "parse", "word",
@@ -108,6 +110,10 @@ class Scheme(Plugin, kind="scheme"):
         """Answer a handshake; None when it is none."""
         return None
 
+    def prover(self, secrets: Sequence[Secret]) -> "Prover | None":
+        """Give what judges this source's requests as `verify` does, and quicker; None when there is no such thing."""
+        return None
+
     def verify(self, request: Delivery, secrets: Sequence[Secret], now: float) -> Verified | Refused:
         """Judge a request. `now` is in seconds since 1970. Takes as long whichever secret matches."""
         raise NotImplementedError
@@ -151,12 +157,3 @@ class Scheme(Plugin, kind="scheme"):
         return sending.plus(
             self.sign(sending.body, secret, now, id=sending.id, type=sending.type, url=sending.url)
         )
-
-
-def word(value: Any) -> str | None:
-    """Make an id or a type of what a sender wrote; None when it is nothing to keep (too long, not printable)."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if abs(value) < 10**40 else None
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
-        return None
-    return value.strip(" ") or None if value.isprintable() else None

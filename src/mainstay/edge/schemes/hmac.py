@@ -26,6 +26,7 @@ from mainstay.edge.schemes.proof import (
     seconds,
     spell,
 )
+from mainstay.edge.schemes.prover import Prover
 from mainstay.edge.schemes.timed import Timed
 
 PLACES = ("body", "timestamp", "id", "method", "path", "query", "url")
@@ -91,8 +92,20 @@ class HmacScheme(Timed, type="hmac", shorthand="header"):
         """Say whether the secret is written as `key` says."""
         return None if self._key(secret) else f"it is not {self.key}"
 
+    def prover(self, secrets: Sequence[Secret]) -> Prover | None:
+        """Give what proves signatures over the body alone."""
+        if self.content != "{body}" or self.parameter is not None:
+            return None
+        made = Prover(self.header, self.prefix, self.encoding, self.algorithm, self.id, self.type)
+        for secret in secrets:
+            if key := self._key(secret.reveal()):
+                made.add(secret.name, key)
+        return made
+
     def verify(self, request: Delivery, secrets: Sequence[Secret], now: float) -> Verified | Refused:
         """Compare the signatures with those of every secret."""
+        if (simple := self.prover(secrets)) is not None:
+            return simple.verify(request)
         given = self._given(request)
         if not given:
             place = f"parameter {self.parameter}" if self.parameter else f"header {self.header}"

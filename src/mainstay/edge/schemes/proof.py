@@ -30,14 +30,15 @@ def digest(key: bytes, content: bytes, algorithm: str = "sha256") -> bytes:
 
     `hmac.digest` lets the other threads run meanwhile, and then waits for them: here that takes longer than the HMAC.
     """
-    inner, outer = (each.copy() for each in _keyed(key, algorithm))
+    prepared = keyed(key, algorithm)
+    inner, outer = prepared[0].copy(), prepared[1].copy()
     inner.update(content)
     outer.update(inner.digest())
     return outer.digest()
 
 
 @lru_cache(256)
-def _keyed(key: bytes, algorithm: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
+def keyed(key: bytes, algorithm: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
     """Give the two hashes that have taken in the key, and only have to be copied."""
     block = hashlib.new(algorithm).block_size
     if len(key) > block:

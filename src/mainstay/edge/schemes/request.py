@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+LONGEST_ID = 256
 LARGEST_DOCUMENT = 1024 * 1024
 """Bytes of a body that is parsed for its id and type; reading more would hold up the other requests."""
 _UNREAD = object()
@@ -94,3 +95,12 @@ def parse(body: bytes) -> Any:
         return json.loads(body)  # it takes five times as long, and reads lone surrogates and UTF-16
     except (ValueError, RecursionError):
         return None
+
+
+def word(value: Any) -> str | None:
+    """Make an id or a type of what a sender wrote; None when it is nothing to keep (too long, not printable)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**40 else None
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return None
+    return value.strip(" ") or None if value.isprintable() else None
