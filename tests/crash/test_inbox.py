@@ -172,6 +172,8 @@ async def test_after_a_failed_sync_nothing_is_acknowledged_before_all_was_writte
 
         assert await aeventually(taken)
         assert (await send(sender, "after2")).status == 202
+        for name in before:  # what was written anew is known still
+            assert (await send(sender, name)).status == 200
         await all_imported(journal, tmp_path)
     told = story(log)
     after = told[told.index("log synced failed") :]

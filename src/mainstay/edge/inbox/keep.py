@@ -174,6 +174,9 @@ class Scribe:
         records = [encode(one) for one, verdict in zip(arrivals, stored, strict=True) if verdict.new]
         if records:
             self._log.append(records)
+            if self._log.replaced:
+                known.moved(self._log.replaced, self._log.name)
+                self._log.replaced = ""
             known.learn(self._log.name, fresh)
             known.keep_only(self._log.present)
         return stored

@@ -75,6 +75,11 @@ class Known:
         while len(self._seen) > self._most and len(self._of) > 1:
             self._forget(next(iter(self._of)))
 
+    def moved(self, old: str, new: str) -> None:
+        """Note that what a segment holds lies in another one now."""
+        if old in self._of:
+            self._of.setdefault(new, []).extend(self._of.pop(old))
+
     def keep_only(self, segments: Collection[str]) -> None:
         """Forget what was in segments that are gone: it is in the journal."""
         for name in [name for name in self._of if name not in segments]:

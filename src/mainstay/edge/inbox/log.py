@@ -44,6 +44,8 @@ class Log:
         self._looked = -LOOK
         self.name = ""
         """Of the segment that is written now."""
+        self.replaced = ""
+        """The name that it had before it was written anew, if it was."""
         self.present: frozenset[str] = frozenset()
         """The segments that were there at the last look."""
 
@@ -127,9 +129,9 @@ class Log:
 
     def _renew(self) -> None:
         """Write the segment anew: after a failed sync the kernel may have dropped pages that are not on the disk."""
-        old = self._directory / self.name
+        old, before = self._directory / self.name, self.name
         self._begin(os.pread(self._file, self._size, 0))
-        self._sick = False
+        self._sick, self.replaced = False, before
         with suppress(OSError):
             old.unlink()
 
