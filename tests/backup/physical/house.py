@@ -72,6 +72,19 @@ class Board:
         return [detail for key, detail in self.said if key == f"{kind}:shop"]
 
 
+def ports_of(store: Store, base: Path, dsn: str, **wal: Any) -> BackupPorts:
+    """What keeping the log of a database called `shop` needs, everything below a directory."""
+    settings = WalSettings.model_validate({"to": "vault", "ship_every": 0.2, "markers": 0, **wal})
+    return BackupPorts(
+        store=store,
+        clock=SystemClock(),
+        storages={"vault": Directory(path=base / "vault")},
+        databases={"shop": DatabaseSettings(dsn=SecretUrl("dsn", dsn), wal=settings)},
+        scratch=Scratch(base / "scratch"),
+        tools=Tools(),
+    )
+
+
 class PhysicalHouse:
     """One server, its log kept in `vault`. Its database is `postgres`, called `shop` here."""
 
@@ -80,15 +93,7 @@ class PhysicalHouse:
         self.server = server
         self.board = Board()
         self.vault: Storage = Directory(path=base / "vault")
-        settings = WalSettings.model_validate({"to": "vault", "ship_every": 0.2, "markers": 0, **wal})
-        self.ports = BackupPorts(
-            store=store,
-            clock=SystemClock(),
-            storages={"vault": self.vault},
-            databases={"shop": DatabaseSettings(dsn=SecretUrl("dsn", server.dsn()), wal=settings)},
-            scratch=Scratch(base / "scratch"),
-            tools=Tools(),
-        )
+        self.ports = ports_of(store, base, server.dsn(), **wal)
         self.spool = base / "spool"
 
     def storage(self, storage: Storage) -> None:

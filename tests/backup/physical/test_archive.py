@@ -46,6 +46,18 @@ async def test_pieces_make_a_segment_and_a_whole_one_is_preferred(tmp_path: Path
         await archive.segment(await archive.contents(), FIRST)
 
 
+async def test_pieces_that_went_because_their_segment_became_whole_are_not_missed(tmp_path: Path) -> None:
+    """A restore that takes its time, and a proof above all, was called damaged then."""
+    archive = Archive(Directory(path=tmp_path), "_physical/shop/7")
+    await archive.put_part(FIRST.name, 0, b"some")
+    listed = await archive.contents()
+    await archive.drop_parts(FIRST.name)
+    with pytest.raises(Damaged, match="is gone"):
+        await archive.segment(listed, FIRST)
+    await archive.put_whole(FIRST.name, b"some and more")
+    assert await archive.segment(listed, FIRST) == b"some and more"
+
+
 async def test_only_what_is_new_of_a_segment_is_shipped(tmp_path: Path) -> None:
     archive = Archive(Directory(path=tmp_path / "vault"), "_physical/shop/7")
     spool = tmp_path / "spool"

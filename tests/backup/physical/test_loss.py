@@ -21,7 +21,8 @@ from tests.backup.physical.started import running
 from tests.helpers import aeventually
 from tests.servers.postgres import PostgresServer
 
-KILLS = int(os.environ.get("MAINSTAY_KILLS", "1"))
+ASKED = os.environ.get("MAINSTAY_KILLS", "1")
+KILLS = 20 if ASKED == "all" else int(ASKED)
 MOMENTS = int(os.environ.get("MAINSTAY_MOMENTS", "2"))
 
 

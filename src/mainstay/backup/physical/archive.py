@@ -8,12 +8,17 @@ from typing import Any
 
 from mainstay.backup.fetch import Damaged
 from mainstay.backup.physical.layout import Fork, Segment, read_history
+from mainstay.core.crash import point
 from mainstay.ports.objects.base import Entry, NotThere, Storage, StorageError, chunked
 
 LEVEL = 3
 WHOLE = re.compile(r".*/wal/[0-9A-F]{16}/([0-9A-F]{24})-([0-9a-f]{64})\.zst")
 PART = re.compile(r".*/partial/([0-9A-F]{24})/([0-9A-F]{8})-([0-9A-F]{8})-([0-9a-f]{64})\.zst")
 PAST = re.compile(r".*/history/([0-9A-F]{8})-([0-9a-f]{64})\.zst")
+
+
+class Gone(Damaged):
+    """An object is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class Archive:
         """Delete the pieces of a segment that is there whole. Raises `StorageError`."""
         for kept in [entry async for entry in self.storage.list(f"{self.home}/partial/{name}")]:
             await self.storage.delete(kept.path)
+            point("wal.part_dropped")
 
     async def contents(self) -> Contents:
         """List everything. Raises `StorageError`."""
@@ -119,7 +125,7 @@ class Archive:
         try:
             packed = await self.storage.read(kept.path, most=1 << 31)
         except NotThere:
-            raise Damaged(f"{kept.path} is gone from {self.storage.target()}") from None
+            raise Gone(f"{kept.path} is gone from {self.storage.target()}") from None
         data = await asyncio.to_thread(_unpack, packed)
         if data is None or await asyncio.to_thread(_hash, data) != kept.sha256:
             raise Damaged(f"{kept.path} in {self.storage.target()} was changed")
@@ -138,7 +144,19 @@ class Archive:
             )
         if whole:
             return await self.read(whole[0])
-        return await self._assembled(contents.parts.get(segment.name, []), segment.size)
+        try:
+            return await self._assembled(contents.parts.get(segment.name, []), segment.size)
+        except Gone:
+            # It became whole since it was listed, and its pieces went.
+            whole = await self._whole(segment.name)
+            if not whole:
+                raise
+        contents.whole[segment.name] = whole
+        return await self.segment(contents, segment)
+
+    async def _whole(self, name: str) -> list[Kept]:
+        listed = [_kept(entry, WHOLE) async for entry in self.storage.list(f"{self.home}/wal/{name[:16]}")]
+        return [kept for kept in listed if kept is not None and kept.name == name]
 
     async def _assembled(self, parts: list[Kept], size: int) -> bytes | None:
         made = bytearray(size)

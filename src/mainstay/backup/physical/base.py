@@ -112,6 +112,7 @@ async def take_base(
         raise DumpError("pg_basebackup ended well but wrote no manifest")
     extent = _range(json.loads(reader.found))
     manifest = await _put_manifest(storage, f"{path}/{MANIFEST}.zst", reader.found)
+    point("base.manifest")
     run.log(f"read {format_size(press.total)}, stored {format_size(sum(p.bytes for p in parts))}")
     point("base.uploaded")
     taken = now()

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mainstay.ports.clock import Clock
 from mainstay.ports.postgres.child import child
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
 from mainstay.ports.postgres.sandbox import READY, Servant, environment
@@ -56,8 +57,19 @@ QUIET = {
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """For a copy that is thrown away: it need not survive a power cut."""
 DOOR = "local all all trust\n"
+PATIENCE = 120.0
+"""Seconds that a server may take to shut down."""
 LONGEST_START = 6 * 3600.0
 NEW_IN = {"allow_in_place_tablespaces": 15, "archive_cleanup_command": 9}
+
+
+def _alive(file: Path) -> bool:
+    """Whether the server whose number stands in a file lives."""
+    try:
+        os.kill(int(file.read_text().split()[0]), 0)
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
 
 
 class Owner(Servant):
@@ -145,6 +157,20 @@ class Cluster:
         if process.returncode:
             raise PostgresError(f"pg_controldata: {' '.join(lines)[-300:]}")
         return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+    async def alone(self, clock: Clock) -> None:
+        """Wait until nobody else runs it: the server of a restore that was killed needs a moment to shut down.
+
+        Raises `PostgresError`.
+        """
+        file, begun = self.data / "postmaster.pid", clock.monotonic()
+        while _alive(file):
+            if clock.monotonic() - begun > PATIENCE:
+                raise PostgresError(
+                    f"a server runs in {self.data}",
+                    hint="is it a restore that is still under way? else stop it",
+                )
+            await clock.sleep(0.2)
 
     @asynccontextmanager
     async def running(

@@ -158,5 +158,6 @@ async def _judge(
                     restored = await markers_of(connection)
                 verdict.faults += compare(live, restored, verdict.target)
                 verdict.markers = len(restored)
+    point("prove_log.judged")
     verdict.faults += verdict.soundness.faults
     verdict.unproven |= verdict.soundness.unproven

@@ -46,6 +46,7 @@ async def fetch_log(told_to: Narrator, route: Route, cluster: Cluster) -> None:
             if data is None or len(data) != segment.size:
                 raise Damaged(f"segment {segment.name} is not whole in {route.archive.storage.target()}")
             await asyncio.to_thread(_lay, cluster, folder / segment.name, data)
+            point("restore.laid")
             done += 1
             told_to.progress("fetching log", done, len(route.segments), "segments")
 
@@ -84,13 +85,24 @@ async def recover(
     """Replay up to the moment, promote and shut down. Raises `NoWay` when the log does not reach it."""
     if progress.recovered:
         return
+    signal = cluster.data / SIGNALS[0]
+    if progress.replaying and not signal.exists():
+        # It was through when we were killed, and lives on a timeline of its own: it is not to be replayed once more.
+        async with cluster.running(extra, told_to.log):
+            point("restore.recovered")
+        _recovered(progress)
+        return
     await fetch_log(told_to, route, cluster)
     for name in SIGNALS:
         (cluster.data / name).unlink(missing_ok=True)
-    signal = cluster.data / SIGNALS[0]
+    await asyncio.to_thread(_unhook, cluster.data)
+    progress.replaying = False
+    progress.keep()
     signal.touch(mode=0o600)
     cluster.owner.take(signal)
-    await asyncio.to_thread(_unhook, cluster.data)
+    progress.replaying = True
+    progress.keep()
+    point("restore.signalled")
     replayed = 0
     lines: list[str] = []
 
@@ -101,6 +113,7 @@ async def recover(
         if RESTORED.search(line):
             replayed += 1
             told_to.progress("replaying", replayed, len(route.segments), "segments")
+            point("restore.replaying")
 
     settings = {**_settings(route, cluster), **extra}
     try:
@@ -114,8 +127,13 @@ async def recover(
         ):
             raise NoWay(f"the log does not reach {route.target}", hint=_instead(route)) from fault
         raise
+    _recovered(progress)
+
+
+def _recovered(progress: Progress) -> None:
     progress.recovered = True
     progress.keep()
+    point("restore.noted")
 
 
 def _instead(route: Route) -> str:
@@ -159,10 +177,12 @@ def finish(route: Route, cluster: Cluster) -> None:
             file.write_text(text)
             file.chmod(0o600)
             cluster.owner.take(file)
+            point("restore.finishing")
     # How far it came goes last: who is killed before that goes on from there.
     work = cluster.data / WORK
     for each in sorted(work.iterdir(), key=lambda each: each.name == STATE):
         shutil.rmtree(each) if each.is_dir() else each.unlink()
+        point("restore.finishing")
     work.rmdir()
 
 

@@ -15,6 +15,7 @@ from mainstay.backup.physical.source import wal_of
 from mainstay.backup.physical.target import Target
 from mainstay.backup.physical.unpack import Progress, materialise
 from mainstay.backup.ports import BackupPorts
+from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 
 
@@ -50,9 +51,11 @@ async def restore_server(told_to: Narrator, ports: BackupPorts, found: Route, da
     with ports.scratch.workspace() as space:
         usable = await asyncio.to_thread(owner.usable, tools, space.path)
         cluster = Cluster(data, usable, found.base.superuser, owner, space)
+        await cluster.alone(ports.clock)
         await materialise(told_to, found, cluster, progress)
         await recover(told_to, found, cluster, progress, {})
         await check_pages(cluster, soundness)
+        point("restore.checked")
         async with cluster.running({}):
             await check_indexes(cluster, soundness)
     told_to.log(soundness.summary())

@@ -175,6 +175,7 @@ async def _delete_base(storage: Storage, path: str) -> None:
     point("base.deleted")
     for entry in [entry async for entry in storage.list(path)]:
         await storage.delete(entry.path)
+        point("base.part_deleted")
 
 
 async def _orphans(storage: Storage, database: str, now: float, current: str) -> int:
@@ -193,5 +194,6 @@ async def _orphans(storage: Storage, database: str, now: float, current: str) ->
             continue
         for path, _ in entries:
             await storage.delete(path)
+            point("base.swept")
         swept += 1
     return swept

@@ -10,7 +10,7 @@ from mainstay.backup.physical.layout import HISTORY, SEGMENT, Segment
 from mainstay.core.crash import point
 from mainstay.ports.objects.base import StorageError
 
-PARTIAL = ".partial"
+PARTIAL, NEW = ".partial", ".new"
 ABREAST = 3
 """So many segments are compressed and uploaded at once."""
 
@@ -54,6 +54,8 @@ class Spool:
         for file in self.folder.glob(f"*{PARTIAL}"):
             if file.stat().st_size not in (0, size):
                 file.unlink()
+        for file in self.folder.glob(f"*{NEW}"):
+            file.unlink()  # we were killed before it was planted
 
     def clear(self) -> None:
         """Delete everything in it."""
@@ -127,6 +129,7 @@ class Shipper:
     async def _whole(self, name: str) -> None:
         data = await asyncio.to_thread((self.folder / name).read_bytes)
         await self.archive.put_whole(name, data)
+        point("wal.whole")
         self._tidy.append(name)
         self._offsets.pop(name, None)
 
@@ -150,6 +153,7 @@ class Shipper:
         for name in spool.whole[:-1]:
             if name in self._kept:
                 (self.folder / name).unlink(missing_ok=True)
+                point("wal.cleaned")
         try:
             while self._tidy:
                 await self.archive.drop_parts(self._tidy[-1])
@@ -193,6 +197,7 @@ def plant(folder: Path, name: str, data: bytes) -> None:
     """Put a whole segment where the receiver looks for the end of what it has, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     Spool(folder).clear()
-    new = folder / f"{name}.new"
+    new = folder / f"{name}{NEW}"
     new.write_bytes(data)
+    point("stream.seeded")
     new.rename(folder / name)

@@ -19,6 +19,7 @@ from mainstay.backup.physical.source import Source, address, source, wal_of
 from mainstay.backup.physical.start import State, is_ahead, newest_log, resume
 from mainstay.backup.physical.watchdog import Pace, Sight, Wish, synchronous, waits_for
 from mainstay.backup.ports import BackupPorts
+from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.core.ids import new_id
 from mainstay.core.incident import Severity
@@ -26,6 +27,7 @@ from mainstay.core.units import format_duration, format_size
 from mainstay.engine.patience import patiently
 from mainstay.engine.queue import enqueue
 from mainstay.ports.postgres.dsn import PostgresError
+from mainstay.ports.postgres.sandbox import end_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Stream:
     async def serve(self) -> None:
         """Work until cancelled; then commits do not wait for us any more."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of a process that was killed something may lie there, a file with a password among it.
+        await asyncio.to_thread(self._ports.scratch.sweep, end_leftovers)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive())
@@ -175,6 +179,7 @@ class Stream:
         """Keep what a server that was set back writes apart from what it wrote before under the same names."""
         system = found.facts.system
         branch = await begin(self._storage, self.database, system, found.facts.now)
+        point("stream.branched")
         self.state.log = log_name(system, branch.number)
         self._seeded.add(self.state.log)
         self.shipper(self.state.log)
@@ -188,6 +193,7 @@ class Stream:
         try:
             if (await server.look(synchronous=False)).slot is None and not self.state.slot_dropped:
                 await server.make_slot()
+                point("stream.slot")
         finally:
             await server.close()
 
@@ -296,6 +302,7 @@ class Stream:
         try:
             if wish is not Wish.NOTHING:
                 await self._server.wait_for_us(wish is Wish.WAIT)
+                point("stream.waits")
         except PostgresError as fault:
             words = f"{fault.what}; the account needs ALTER SYSTEM on synchronous_standby_names and pg_reload_conf()"
             await self._alarms.say(self._unsynchronous(Severity.CRITICAL, words))

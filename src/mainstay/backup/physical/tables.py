@@ -13,8 +13,10 @@ from mainstay.backup.look import Narrator
 from mainstay.backup.physical.cluster import FAST, Cluster
 from mainstay.backup.physical.plan import Route
 from mainstay.backup.physical.restore import throwaway
+from mainstay.backup.physical.under_way import MARK, database_is_whole, make_database, schema_under_way
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session, told
+from mainstay.core.crash import point
 from mainstay.core.errors import MainstayError
 from mainstay.ports.postgres.child import child
 from mainstay.ports.postgres.dsn import Dsn, PostgresError, passfile
@@ -47,24 +49,33 @@ async def restore_tables(
     The server is restored for this into a throwaway one; each table comes with its indexes and what belongs to it.
     """
     schema = schema_name(ports.clock.now())
-    async with throwaway(told_to, ports, found) as cluster, cluster.running(FAST):
-        here = cluster.dsn(found.base.name)
-        wanted = await _find(here, tables)
-        rows = await _gather(here, wanted, schema)
-        complaints = await _carry(told_to, ports, cluster, here, target, ["-n", schema])
-    await _compare(target, schema, rows)
+    async with schema_under_way(told_to, target, schema):
+        async with throwaway(told_to, ports, found) as cluster, cluster.running(FAST):
+            point("tables.restored")
+            here = cluster.dsn(found.base.name)
+            wanted = await _find(here, tables)
+            rows = await _gather(here, wanted, schema)
+            complaints = await _carry(told_to, ports, cluster, here, target, ["-n", schema])
+        await _compare(target, schema, rows)
+        point("tables.compared")
     return Copied(target.name, schema, rows, complaints)
 
 
 async def restore_database(told_to: Narrator, ports: BackupPorts, found: Route, target: Dsn) -> Copied:
     """Bring a whole database back into one that is empty or not there yet. Raises `MainstayError`."""
     name = target.name
-    await _empty(target, name)
+    made = await make_database(told_to, target.with_(dbname="postgres"), name)
+    if not made:
+        await _empty(target, name)
     async with throwaway(told_to, ports, found) as cluster, cluster.running(FAST):
+        point("tables.restored")
         here = cluster.dsn(found.base.name)
         complaints = await _carry(told_to, ports, cluster, here, target, [])
         rows = await _count(here)
     await _compare_all(target, rows)
+    point("tables.compared")
+    if made:
+        await database_is_whole(target)
     return Copied(name, None, rows, complaints)
 
 
@@ -97,6 +108,9 @@ async def _gather(dsn: Dsn, tables: list[tuple[str, str]], schema: str) -> dict[
     async with session(dsn) as connection:
         with told(dsn):
             await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+            # It goes along, as the first thing that is made there.
+            comment = sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), MARK)
+            await connection.execute(comment)
             for place, name in tables:
                 old, new = sql.Identifier(place, name), sql.Identifier(schema, name)
                 await _unbind(connection, place, name)
@@ -153,7 +167,11 @@ async def _carry(
                     raise PostgresError(f"pg_dump: {running.said[-300:]}")
         finally:
             os.close(handle)
-        complaints = await load_archive(restorer, target, archive, space.path, lambda: None)
+        point("tables.dumped")
+        complaints = await load_archive(
+            restorer, target, archive, space.path, lambda: point("tables.loading")
+        )
+        point("tables.loaded")
     for line in complaints:
         told_to.log(f"not restored: {line}")
     return complaints
@@ -201,17 +219,7 @@ def _same(there: dict[str, int], rows: dict[str, int], where: str) -> None:
 
 
 async def _empty(target: Dsn, name: str) -> None:
-    """Make the database when it is not there. Raises `MainstayError` when there is something in it."""
-    from psycopg import sql
-
-    async with session(target.with_(dbname="postgres")) as connection:
-        with told(target):
-            cursor = await connection.execute(
-                "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", [name]
-            )
-            if not await cursor.fetchall():
-                create = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
-                await connection.execute(create)
+    """Raise `MainstayError` when there is something in a database."""
     async with session(target) as connection:
         (there,) = await one(
             connection,
@@ -222,5 +230,5 @@ async def _empty(target: Dsn, name: str) -> None:
     if there:
         raise MainstayError(
             f"nothing is restored: {name} is not empty, it has {there} relations",
-            hint="name a database that is not there yet",
+            hint="name a database that is not there yet; one that mainstay makes itself may be killed and begun anew",
         )

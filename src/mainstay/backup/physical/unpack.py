@@ -43,6 +43,8 @@ class Progress:
     offset: int = 0
     """Where to begin in the next one: a part, and a byte of what is in it."""
     verified: bool = False
+    replaying: bool = False
+    """Whether the server was told to replay. It takes its signal away itself when it is through."""
     recovered: bool = False
 
     @classmethod
@@ -57,6 +59,13 @@ class Progress:
                     f"another restore was begun in {data}", hint="delete it, or name another directory"
                 )
             return cls(file, fresh.base, fresh.target, **kept)
+        work = data / WORK
+        if (data / "PG_VERSION").exists() and work.is_dir() and not any(work.iterdir()):
+            work.rmdir()  # the last thing that a restore takes away
+            raise MainstayError(
+                f"the restore that was begun in {data} is whole and checked; it was killed only before it said so",
+                hint="start the server there, or name another directory",
+            )
         if data.exists() and any(each.name != WORK for each in data.iterdir()):
             raise MainstayError(
                 f"{data} is not empty", hint="name a directory that is empty or not there yet"
@@ -94,12 +103,14 @@ async def materialise(told_to: Narrator, route: Route, cluster: Cluster, progres
     """Fill the data directory from the base backups. Raises `Damaged`, `MainstayError`."""
     data = cluster.data
     _prepare(route, cluster, progress)
+    point("restore.prepared")
     while progress.unpacked < len(route.chain):
         base = route.chain[progress.unpacked]
         folder = data if len(route.chain) == 1 else data / WORK / f"base-{progress.unpacked}"
         await _unpack(told_to, route, base, cluster, progress, folder)
         progress.unpacked, progress.part, progress.offset = progress.unpacked + 1, 0, 0
         progress.keep()
+        point("restore.unpacked")
     if progress.verified:
         return
     if len(route.chain) > 1:
@@ -107,6 +118,7 @@ async def materialise(told_to: Narrator, route: Route, cluster: Cluster, progres
     await _verify(told_to, cluster, data, ignore=True)
     progress.verified = True
     progress.keep()
+    point("restore.verified")
     # Not before: who is killed while they go has to combine them once more.
     for number in range(len(route.chain)) if len(route.chain) > 1 else ():
         await asyncio.to_thread(shutil.rmtree, data / WORK / f"base-{number}", ignore_errors=True)
@@ -213,6 +225,7 @@ async def _combine(told_to: Narrator, cluster: Cluster, count: int) -> None:
     )
     if code:
         raise Damaged(f"the incremental backups cannot be combined: {said[-400:]}")
+    point("restore.combined")
     await asyncio.to_thread(_move, made, cluster.data)
     shutil.rmtree(made)
     told_to.log(f"combined {count} backups")
@@ -224,6 +237,7 @@ def _move(made: Path, data: Path) -> None:
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         each.rename(target)
+        point("restore.moved")
 
 
 async def _verify(told_to: Narrator, cluster: Cluster, folder: Path, *, ignore: bool) -> None:
