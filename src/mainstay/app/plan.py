@@ -114,7 +114,7 @@ def _database(name: str, config: Config, jobs: Mapping[str, Job]) -> DatabasePla
         prove_job=there(f"prove:{name}"),
         kind="postgres" if dataset is None else dataset.type_name,
         rows="rows" if dataset is None else dataset.counts,
-        log_storage=wal.to if wal else None,
+        log_storage=wal.place if wal else None,
         base_job=there(f"base_backup:{name}"),
         prove_log_job=there(f"prove_log:{name}"),
     )

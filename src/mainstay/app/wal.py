@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstay.backup.pgbackrest.jobs import PgBackRestBackup, PgBackRestCheck, PgBackRestProof
 from mainstay.backup.physical.alarms import GAP, STREAM, Alarm, Alarms, key_of
 from mainstay.backup.physical.jobs import BaseBackup, ProveLog
 from mainstay.backup.physical.release import release
@@ -24,12 +25,24 @@ from mainstay.store.base import Tx
 if TYPE_CHECKING:
     from mainstay.app.compose import App
 
-CRITICAL = BaseBackup | ProveLog
+CRITICAL = BaseBackup | ProveLog | PgBackRestBackup | PgBackRestCheck | PgBackRestProof
 """The jobs whose failure wakes people."""
 
 
 def jobs_of(name: str, wal: WalSettings) -> Mapping[str, Job]:
     """Make the jobs of a database whose log is kept."""
+    if wal.engine == "pgbackrest":
+        return {
+            f"base_backup:{name}": PgBackRestBackup(
+                database=name, at=wal.base, timezone=wal.timezone, timeout=wal.timeout
+            ),
+            f"prove_log:{name}": PgBackRestProof(
+                database=name, at=wal.prove, timezone=wal.timezone, timeout=wal.timeout
+            ),
+            f"check_log:{name}": PgBackRestCheck(
+                database=name, at=wal.check, timezone=wal.timezone, timeout=600.0
+            ),
+        }
     return {
         f"base_backup:{name}": BaseBackup(
             database=name, at=wal.base, timezone=wal.timezone, timeout=wal.timeout
@@ -55,7 +68,7 @@ async def keep_logs(app: "App") -> None:
     """Keep the log of every database that wants it, for ever."""
     async with asyncio.TaskGroup() as tasks:
         for name, database in app.config.databases.items():
-            if database.wal is not None:
+            if database.wal is not None and database.wal.engine == "mainstay":
                 tasks.create_task(_keep(app, name))
             elif name in known_logs(app.config):
                 tasks.create_task(_release(app, name))

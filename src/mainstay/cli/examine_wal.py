@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 async def log_of(app: "App", name: str) -> tuple[str, str, str]:
     """Give the state (ok, warn or fail), what was seen and what helps. Raises `MainstayError`."""
-    from mainstay.backup.physical.source import address, facts_of, unfit
+    from mainstay.backup.physical.source import address, facts_of, unfit, wal_of
     from mainstay.backup.ports import BackupPorts
 
     ports = app.port(BackupPorts)
     dsn = address(ports, name)
     facts = await facts_of(dsn)
+    if wal_of(ports, name).engine == "pgbackrest":
+        return await _pgbackrest(app, name, facts.system)
     if fault := unfit(dsn, facts):
         raise fault
     await asyncio.to_thread(ports.tools.replication, facts.major)
@@ -29,13 +31,28 @@ async def log_of(app: "App", name: str) -> tuple[str, str, str]:
     return state, f"{told}; {says}", hint
 
 
+async def _pgbackrest(app: "App", name: str, system: str) -> tuple[str, str, str]:
+    from mainstay.backup.pgbackrest.restore import opened
+    from mainstay.backup.pgbackrest.watch import unwell
+    from mainstay.backup.physical.source import wal_of
+    from mainstay.backup.ports import BackupPorts
+
+    ports = app.port(BackupPorts)
+    async with opened(ports, name) as rest:
+        info = await rest.info()
+    if wrong := unwell(info, system, wal_of(ports, name), app.clock.now()):
+        return "fail", wrong, f"pgbackrest --stanza={info.stanza} check says more"
+    state, says, hint = await _stream(app, name)
+    return state, f"{len(info.backups)} backups in stanza {info.stanza}; {says}", hint
+
+
 async def _stream(app: "App", name: str) -> tuple[str, str, str]:
     from mainstay.backup.physical.picture import pictures
     from mainstay.cli.words import ago
 
     now = app.clock.now()
     wal = app.config.databases[name].wal
-    storage = wal.to if wal else ""
+    storage = wal.place if wal else ""
     found = (await app.store.read(lambda tx: pictures(tx, {name: storage}, now)))[name]
     seen = f" (seen {ago(found.at, now)})" if found.at else ""
     if found.state == "ok":

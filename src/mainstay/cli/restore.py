@@ -53,7 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(ctx: Context, args: argparse.Namespace) -> int:
     """Restore, or show what can be."""
-    kept = _known(ctx, args.database)
+    place = _known(ctx, args.database)
+    kept = place is not None
+    if place is not None and place.startswith("pgbackrest "):
+        from mainstay.cli import restore_pgbackrest
+
+        return restore_pgbackrest.run(ctx, args)
     if args.new_server and (args.into or args.tables):
         raise UsageError("--new-server brings the whole server back", hint="leave --into and --tables out")
     if not (args.new_server or args.into or args.tables):
@@ -68,8 +73,8 @@ def run(ctx: Context, args: argparse.Namespace) -> int:
     return _moment(ctx, args)
 
 
-def _known(ctx: Context, name: str) -> bool:
-    """Whether the log of a database is kept. Raises `UsageError` when nothing of it is."""
+def _known(ctx: Context, name: str) -> str | None:
+    """Give where the log of a database is kept, None when it is not. Raises `UsageError` when nothing of it is."""
     databases = {
         each.name: each for each in ctx.outline().setup.databases if each.log_storage or each.storages
     }
@@ -77,7 +82,7 @@ def _known(ctx: Context, name: str) -> bool:
         guess = closest(name, list(databases))
         hint = f"did you mean {guess}?" if guess else f"kept are: {', '.join(databases) or 'none'}"
         raise UsageError(f"nothing is kept of {name}", hint=hint)
-    return databases[name].log_storage is not None
+    return databases[name].log_storage
 
 
 # Backups
@@ -204,7 +209,7 @@ def _moment(ctx: Context, args: argparse.Namespace) -> int:
     found, lines = run_async(work())
     if args.dry_run:
         return _planned(ctx, args, found, lines)
-    return _new_server(ctx, args, found) if args.new_server else _copied(ctx, args, found)
+    return new_server(ctx, args, found) if args.new_server else _copied(ctx, args, found)
 
 
 async def _plan(
@@ -217,7 +222,7 @@ async def _plan(
     what = f"{count(len(args.tables), 'table')} of {args.database}" if args.tables else args.database
     where = args.new_server or args.into or f"a schema of its own in {args.database}"
     lines = [f"restore {what} as it was at {_when(app, target)} into {_shown(where)}", *route.explain()]
-    seconds = await expected(app.store, args.database, route)
+    seconds = await expected(app.store, args.database, route.base_bytes + route.log_bytes)
     lines.append(
         f"about {span(seconds)}, by the last proof" if seconds else "how long it takes was never measured"
     )
@@ -276,7 +281,8 @@ def _planned(ctx: Context, args: argparse.Namespace, route: "Route", lines: list
     return 0
 
 
-def _new_server(ctx: Context, args: argparse.Namespace, done: "NewServer") -> int:
+def new_server(ctx: Context, args: argparse.Namespace, done: "NewServer") -> int:
+    """Say where a restored server lies, and how it is started."""
     if ctx.out.json:
         facts = {
             "directory": str(done.data),

@@ -63,6 +63,12 @@ def _lags(log: "LogView", now: float) -> list[str]:
     if log.seen is None or log.at is None:
         return []
     seen = log.seen
+    if seen["mode"] == "archived":
+        return (
+            [f"last segment {ago(seen['segment_at'], now)} (seen {ago(log.at, now)})"]
+            if seen["segment_at"]
+            else []
+        )
     lag = f"storage {seen['storage_lag_seconds']:.0f}s, {format_size(seen['storage_lag_bytes'] or 0)} behind"
     segment = f"last segment {ago(seen['segment_at'], now)}" if seen["segment"] else "no whole segment yet"
     return [f"{lag} (seen {ago(log.at, now)})", segment]

@@ -161,10 +161,12 @@ def _backups(config: "Config") -> Iterator[Problem]:
         for name in settings.backup.storages if settings.backup else ():
             if name not in config.storage:
                 yield unknown(path, name, "storage", config.storage, "storage")
-        if settings.wal and settings.wal.to not in config.storage:
+        if settings.wal is None or settings.wal.engine == "pgbackrest":
+            continue
+        if settings.wal.to not in config.storage:
             path = ("databases", database, "wal", "to")
             yield unknown(path, settings.wal.to, "storage", config.storage, "storage")
-        elif settings.wal and config.storage[settings.wal.to].write_only:
+        elif config.storage[settings.wal.to].write_only:
             what = f"the key to {settings.wal.to} may only write, and a log is gone on from where it ends"
             yield Problem(("databases", database, "wal", "to"), what, "name a storage that can be read")
 

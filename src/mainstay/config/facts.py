@@ -34,7 +34,7 @@ def setup(config: "Config") -> Setup:
             DatabaseFacts(
                 name,
                 settings.backup.storages if settings.backup else (),
-                settings.wal.to if settings.wal else None,
+                settings.wal.place if settings.wal else None,
             )
             for name, settings in config.databases.items()
         )

@@ -46,6 +46,9 @@ BUILT_IN = {
     "prune_backups": "`databases: NAME: backup:`",
     "base_backup": "`databases: NAME: wal:`",
     "prove_log": "`databases: NAME: wal:`",
+    "pgbackrest_backup": "`databases: NAME: wal:`",
+    "pgbackrest_check": "`databases: NAME: wal:`",
+    "pgbackrest_proof": "`databases: NAME: wal:`",
     "heal": "`services: NAME: heal:`",
     "renew_ssl": "`certificates:`",
 }

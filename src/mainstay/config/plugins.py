@@ -26,6 +26,7 @@ ROOMS = (
     "mainstay.upkeep.own.entry_point",
     "mainstay.backup.keeping",
     "mainstay.backup.physical.jobs",
+    "mainstay.backup.pgbackrest.jobs",
     "mainstay.playbooks.heal",
     "mainstay.edge.schemes",
     "mainstay.edge.delivery.targets",

@@ -7,7 +7,7 @@ from mainstay.core.run import Run, RunState
 from mainstay.incidents.desk import Desk
 from mainstay.store.base import Tx
 
-CRITICAL_JOBS = ("backup:", "prove:", "base_backup:", "prove_log:", "renew:")
+CRITICAL_JOBS = ("backup:", "prove:", "base_backup:", "prove_log:", "check_log:", "renew:")
 """What such jobs do cannot be caught up by hand: their failure wakes people."""
 
 
@@ -34,6 +34,7 @@ def title_of(job: str) -> str:
         "renew": f"The certificate of {what} is not in order",
         "verify": f"The stored backups of {what} are not verified",
         "base_backup": f"The base backup of {what} failed",
+        "check_log": f"The archive of {what} is not in order",
         "prove_log": f"{what} cannot be restored to a moment",
     }
     return titles.get(kind, f"The job {job} failed") if what else f"The job {job} failed"

@@ -11,7 +11,7 @@ from mainstay.backup.physical.branches import begin, branches_of
 from mainstay.backup.physical.layout import Segment
 from mainstay.backup.physical.plan import NoWay, first_moment, moments, route
 from mainstay.backup.physical.record import save
-from mainstay.backup.physical.recover import _unhook
+from mainstay.backup.physical.recover import unhook
 from mainstay.backup.physical.retain import DAY
 from mainstay.backup.physical.target import LATEST, Kind, Target
 from mainstay.ports.objects.directory import Directory
@@ -123,5 +123,5 @@ def test_nothing_leads_from_a_copy_to_its_original(tmp_path: Path) -> None:
     file = tmp_path / "postgresql.auto.conf"
     ours = "archive_command = 'scp %p original:'\nprimary_conninfo = 'host=original'\nrecovery_target_time = 'x'\n"
     file.write_text(f"# by hand\nwork_mem = '64MB'\n{ours}synchronous_standby_names = '\"mainstay_shop\"'\n")
-    _unhook(tmp_path)
+    unhook(tmp_path)
     assert file.read_text() == "# by hand\nwork_mem = '64MB'\n"

@@ -68,12 +68,15 @@ class ProveLog(Job, type="prove_log"):
         if not found["bases"]:  # a storage that cannot be read from here
             why = found["unproven"]["markers"]
             return Outcome(f"{name}: nothing was restored: {why}", {"database": name, **found})
-        words = ", ".join(f"{what} not looked at: {why}" for what, why in found["unproven"].items())
-        told = (
-            f"{name} as it was at {found['target']} restored in {format_duration(found['restore_seconds'])}"
-        )
-        markers = f"; {found['markers']:,} marker rows are exactly right" if found["proven"] else ""
-        return Outcome(f"{told}{markers}{'; ' + words if words else ''}", {"database": name, **found})
+        return told_proof(name, found)
+
+
+def told_proof(name: str, found: dict[str, Any]) -> Outcome:
+    """Say what a proof came to."""
+    words = ", ".join(f"{what} not looked at: {why}" for what, why in found["unproven"].items())
+    told = f"{name} as it was at {found['target']} restored in {format_duration(found['restore_seconds'])}"
+    markers = f"; {found['markers']:,} marker rows are exactly right" if found["proven"] else ""
+    return Outcome(f"{told}{markers}{'; ' + words if words else ''}", {"database": name, **found})
 
 
 async def _prove(run: RunContext, ports: BackupPorts, database: str) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def picture(
     now: float,
 ) -> LogView:
     """Judge what was seen of one log at `now`, seconds since 1970."""
-    fresh = seen is not None and now - seen.at < FRESH
+    # Who asks an archive now and then says how often.
+    fresh = seen is not None and now - seen.at < max(FRESH, seen.state.get("every", 0.0))
     if seen is None:
         state, says = "unknown", "nobody has looked at it yet"
     elif not fresh:
@@ -102,6 +103,8 @@ def _worst(
     for state, reasons in (("fail", faults), ("warn", warnings)):
         if says := next((words for wrong, words in reasons if wrong), None):
             return state, says
+    if seen["mode"] == "archived":
+        return "ok", "archived, segment by segment"
     return "ok", "every commit is kept" if seen["waits"] else "received and in the storage"
 
 

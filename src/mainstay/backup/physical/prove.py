@@ -92,8 +92,8 @@ async def prove(run: RunContext, ports: BackupPorts, database: str) -> Verdict:
     return verdict
 
 
-async def expected(store: Store, database: str, found: Route) -> float | None:
-    """Say how long a restore takes, in seconds, by the last proof; None when none was ever done."""
+async def expected(store: Store, database: str, bytes: int) -> float | None:
+    """Say how long it takes to restore so many bytes, in seconds, by the last proof; None when none was ever done."""
     done = await store.read(lambda tx: runs.latest(tx, f"prove_log:{database}", 50))
     last = next(
         (run.outcome for run in done if run.state is RunState.DONE and run.outcome.get("restored_bytes")),
@@ -101,7 +101,7 @@ async def expected(store: Store, database: str, found: Route) -> float | None:
     )
     if last is None:
         return None
-    share = (found.base_bytes + found.log_bytes) / float(last["restored_bytes"])
+    share = bytes / float(last["restored_bytes"])
     return float(last["restore_seconds"]) * max(share, 0.1)
 
 

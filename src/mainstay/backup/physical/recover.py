@@ -5,6 +5,7 @@ import hashlib
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from mainstay.backup.fetch import Damaged
@@ -26,6 +27,7 @@ TIES = re.compile(
 )
 """What a copy must not have from its original: a receiver that its commits would wait for, and an archive, a server to
 follow or a command of recovery that are the original's. They would act the moment that people start the copy."""
+ALONE = "archive_mode = 'off'  # by mainstay: this is a copy; take this out when it archives elsewhere\n"
 SIGNALS = ("recovery.signal", "standby.signal")
 
 
@@ -95,7 +97,7 @@ async def recover(
     await fetch_log(told_to, route, cluster)
     for name in SIGNALS:
         (cluster.data / name).unlink(missing_ok=True)
-    await asyncio.to_thread(_unhook, cluster.data)
+    await asyncio.to_thread(unhook, cluster.data)
     progress.replaying = False
     progress.keep()
     signal.touch(mode=0o600)
@@ -155,7 +157,7 @@ def _settings(route: Route, cluster: Cluster) -> dict[str, str]:
     return found
 
 
-def _unhook(data: Path) -> None:
+def unhook(data: Path) -> None:
     """Take out what ties the copy to the original and was set by ALTER SYSTEM; the other file is written anew."""
     file = data / "postgresql.auto.conf"
     if file.is_file():
@@ -167,8 +169,20 @@ def _unhook(data: Path) -> None:
 
 def finish(route: Route, cluster: Cluster) -> None:
     """Make the directory one that anybody can start: nothing of the restore is left in it."""
+    complete(cluster, route.base.settings)
+    # How far it came goes last: who is killed before that goes on from there.
+    work = cluster.data / WORK
+    for each in sorted(work.iterdir(), key=lambda each: each.name == STATE):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+        point("restore.finishing")
+    work.rmdir()
+
+
+def complete(cluster: Cluster, settings: Mapping[str, str]) -> None:
+    """Add the files of configuration that the original had elsewhere; `settings` is what they said."""
+    _archive_nothing(cluster)
     for name, text in (
-        ("postgresql.conf", _configuration(route)),
+        ("postgresql.conf", _configuration(settings)),
         ("pg_hba.conf", HBA),
         ("pg_ident.conf", ""),
     ):
@@ -178,12 +192,15 @@ def finish(route: Route, cluster: Cluster) -> None:
             file.chmod(0o600)
             cluster.owner.take(file)
             point("restore.finishing")
-    # How far it came goes last: who is killed before that goes on from there.
-    work = cluster.data / WORK
-    for each in sorted(work.iterdir(), key=lambda each: each.name == STATE):
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
-        point("restore.finishing")
-    work.rmdir()
+
+
+def _archive_nothing(cluster: Cluster) -> None:
+    """A copy must not archive where its original does, even when its own postgresql.conf came along."""
+    file = cluster.data / "postgresql.auto.conf"
+    said = file.read_text() if file.is_file() else ""
+    if ALONE not in said:
+        file.write_text(said + ALONE)
+        cluster.owner.take(file)
 
 
 HBA = """# Written by mainstay: the original's lay elsewhere. Let in only who should be.
@@ -197,9 +214,9 @@ ELSEWHERE = re.compile(
 )
 
 
-def _configuration(route: Route) -> str:
+def _configuration(settings: Mapping[str, str]) -> str:
     lines = ["# Written by mainstay from what the original said; its own postgresql.conf lay elsewhere."]
-    for name, value in sorted(route.base.settings.items()):
+    for name, value in sorted(settings.items()):
         comment = "# " if ELSEWHERE.search(name) else ""
         escaped = value.replace("'", "''")
         lines.append(f"{comment}{name} = '{escaped}'")
