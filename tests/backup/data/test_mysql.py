@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from mainstay.backup.data.base import DataError
-from mainstay.backup.data.mysql import DUMP, MysqlData
+from mainstay.backup.data.base import DataError, Unprovable
+from mainstay.backup.data.mysql import DUMP, MysqlData, _complaint, _filled, _within
 from mainstay.backup.data.mysql_client import MysqlFault
+from mainstay.backup.data.mysql_sandbox import mysql_sandbox
 from mainstay.core.errors import MainstayError
 from mainstay.core.secret import SecretUrl
 from mainstay.store.backups import BackupState
 from tests.backup.data.room import Room, equal, flip
 from tests.servers import mariadb
+from tests.servers.authority import Authority
 from tests.servers.mariadb import MariaDB
+from tests.servers.process import LOOPBACK
 
 SHOP = r"""
 CREATE TABLE customer (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(80) CHARACTER SET latin1, born DATE,
@@ -83,8 +87,6 @@ async def test_a_flipped_bit_is_found(room: Room, server: MariaDB, shop: str) ->
 
 
 async def test_a_value_that_is_another_in_the_copy_is_found(room: Room, server: MariaDB, shop: str) -> None:
-    from pathlib import Path
-
     from mainstay.backup.data.mysql import _compared
     from mainstay.backup.data.mysql_client import Server
 
@@ -155,3 +157,37 @@ async def test_without_a_server_program_it_is_unproven_and_says_why(
     outcome = await room.backup()
     assert outcome.data["verdict"] == "taken"
     assert "unproven because there is no not-there" in outcome.summary
+
+
+async def test_a_port_is_another_server_than_the_socket(room: Room, server: MariaDB, shop: str) -> None:
+    """MariaDB's programs take `localhost` for the socket of whatever server has it, with any port."""
+    url = secret(server.url(shop).replace(LOOPBACK, "localhost"))
+    room.set(MysqlData, url=url)
+    assert "MariaDB" in await room.house.ports.data["stuff"].examine()
+
+
+async def test_an_authority_is_asked_for(room: Room, server: MariaDB, shop: str, tmp_path: Path) -> None:
+    """A server that shows no certificate, or somebody else's, is not the one that was meant."""
+    authority = Authority(tmp_path)
+    room.set(MysqlData, url=secret(server.url(shop)), ca=authority.ca)
+    with pytest.raises(MysqlFault, match="SSL"):
+        await room.house.ports.data["stuff"].examine()
+
+
+async def test_a_database_that_only_its_letters_tell_apart_is_not_filled_twice(room: Room) -> None:
+    with room.house.ports.scratch.workspace() as space:
+        async with mysql_sandbox(space, "1") as there:
+            await there.ask('CREATE DATABASE "Shop"', 'CREATE TABLE "Shop"."sale" (x INT)', database="")
+            assert await there.ask(_filled("Shop"), database="") == [["1"]]
+            assert await there.ask(_filled("Shop_back"), database="") == [["0"]]
+
+
+def test_what_was_lost_is_not_within_what_changed() -> None:
+    assert _within("t", 5, 5, 6) == _within("t", 0, 0, 6) == {}
+    assert list(_within("t", 0, 5, 6)) == ["table t"]
+
+
+def test_a_machine_without_room_says_nothing_about_a_dump() -> None:
+    assert _complaint("ERROR 1064 at line 3: You have an error in your SQL syntax").startswith("ERROR 1064")
+    with pytest.raises(Unprovable, match="could not be loaded"):
+        _complaint('ERROR 3 at line 9: Error writing file (Errcode: 28 "No space left on device")')

@@ -28,6 +28,16 @@ WORDS = (
     "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--skip-dump-date",
 )  # fmt: skip
 UNKNOWN = ("Unknown collation", "Unknown character set", "Unknown storage engine", "is not supported")
+SHORT = (
+    "Errcode: 28",
+    "No space left",
+    "is full",
+    "Lost connection",
+    "gone away",
+    "Out of memory",
+    "rrno: 28",
+)
+"""What a server says that has no room, or was killed: that says nothing about the dump, which was checked before."""
 
 
 class MysqlData(Dataset, type="mysql", shorthand="url"):
@@ -95,8 +105,7 @@ class MysqlData(Dataset, type="mysql", shorthand="url"):
         with tempfile.TemporaryDirectory(prefix="mainstay-mysql-") as folder:
             server = Server.of(into, Path(folder), asked=True)
             ((there,),) = await server.ask(
-                "SELECT COUNT(*) FROM information_schema.tables WHERE HEX(table_schema) = "  # noqa: S608 - digits
-                f"'{server.database.encode().hex().upper()}'",
+                _filled(server.database),
                 database="",
             )
         refused = f"{server.target()} is not empty: it has {there} tables" if int(there) else None
@@ -112,6 +121,16 @@ class MysqlData(Dataset, type="mysql", shorthand="url"):
         await server.ask(f'CREATE DATABASE IF NOT EXISTS "{quoted}" CHARACTER SET utf8mb4', database="")
         complaint = await _loaded(trial, server)
         return Landed(server.target(), await _compared(trial.manifest, server, complaint))
+
+
+def _filled(database: str) -> str:
+    """Make the query for how many tables a database has, also where a server takes `Shop` and `shop` for the same."""
+    digits = database.encode().hex().upper()
+    return (
+        f"SELECT COUNT(*) FROM information_schema.tables WHERE HEX(table_schema) = '{digits}' "  # noqa: S608 - digits
+        "OR (@@lower_case_table_names <> 0 AND HEX(LOWER(table_schema)) = "
+        f"HEX(LOWER(CONVERT(UNHEX('{digits}') USING utf8mb4))))"
+    )
 
 
 def _taken(at: float, version: str, lower: str, before: Contents, after: Contents) -> Taken:
@@ -177,9 +196,17 @@ async def _loaded(trial: Trial, server: Server) -> str | None:
         return None
 
     _, said = await together(feed(), load())
-    if said is not None and any(word in said for word in UNKNOWN):
-        raise Unprovable(f"the MariaDB here cannot take it: {' '.join(said.split())[-200:]}")
-    return None if said is None else " ".join(said.split())[-300:]
+    return None if said is None else _complaint(said)
+
+
+def _complaint(said: str) -> str:
+    """Give what a client complained about, when it may be the dump's fault. Raises `Unprovable`."""
+    text = " ".join(said.split())
+    if any(word in said for word in UNKNOWN):
+        raise Unprovable(f"the MariaDB here cannot take it: {text[-200:]}")
+    if any(word in said for word in SHORT):
+        raise Unprovable(f"it could not be loaded: {text[-200:]}", hint="is there room and memory enough?")
+    return text[-300:]
 
 
 async def _compared(manifest: DataManifest, server: Server, complaint: str | None) -> Judgement:
@@ -208,6 +235,7 @@ async def _compared(manifest: DataManifest, server: Server, complaint: str | Non
 
 def _within(name: str, rows: int, before: int, after: int) -> dict[str, str]:
     some = abs(after - before) + max(before, after) // 100 + 10
-    if min(before, after) - some <= rows <= max(before, after) + some:
+    least = min(before, after)
+    if max(least - some, min(least, 1)) <= rows <= max(before, after) + some:
         return {}
     return {f"table {name}": f"it had {before:,} rows before and {after:,} after, the copy has {rows:,}"}

@@ -15,6 +15,9 @@ from mainstay.ports.postgres.sandbox import environment
 
 SCHEMES = ("mysql", "mariadb")
 SBIN = os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin"))
+VERIFIED = {"loose-ssl-verify-server-cert": "1", "loose-ssl-mode": "VERIFY_IDENTITY"}
+"""Holds the server to its certificate and its name; the first is MariaDB's, the second MySQL's. An authority alone does
+not, and either leaves the other's out."""
 QUIET = "SET time_zone = '+00:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"
 
 
@@ -77,7 +80,9 @@ class Server:
             unquote(parts.password) if parts.password else os.environ.get("MYSQL_PWD", "") if asked else ""
         )
         options |= {"password": secret} if secret else {}
-        options |= {"ssl-ca": str(ca)} if ca else {}
+        # For these programs `localhost` is the socket, whatever the port, and so maybe another server.
+        options |= {"protocol": "tcp"} if parts.port or ca else {}
+        options |= {"ssl-ca": str(ca), **VERIFIED} if ca else {}
         return cls(options, database, folder)
 
     def target(self) -> str:
