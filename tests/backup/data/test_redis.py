@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.backup.data.base import DataError
+from mainstay.backup.data.base import DataError, Unprovable
 from mainstay.backup.data.redis import DUMP, RedisData
+from mainstay.backup.data.redis_sandbox import _excuse
 from mainstay.backup.dump import DumpError
 from mainstay.core.errors import MainstayError
 from mainstay.core.secret import SecretUrl
 from mainstay.store.backups import BackupState
 from tests.backup.data.room import Room, equal, flip
-from tests.helpers import ROOT
+from tests.helpers import ROOT, eventually
 from tests.servers.redis import RedisServer
 
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
@@ -210,3 +211,49 @@ async def test_without_a_server_program_it_is_unproven_and_says_why(
     assert (outcome.data["verdict"], outcome.data["proven"]) == ("taken", False)
     assert "unproven because there is no redis-server" in outcome.summary
     assert (await room.newest()).state is BackupState.TAKEN
+
+
+async def test_keys_whose_time_is_over_are_no_difference(room: Room, server: RedisServer) -> None:
+    """A throwaway server keeps them, and hides them: a proof of sessions would fail an hour later."""
+    server.flush()
+    with server.client() as client:
+        for n in range(20):
+            client.set(f"session:{n}", "v", px=2000)
+        client.set("stays", "x")
+        room.set(RedisData, url=secret(server.url), rules={"prove": "0 4 * * 0"})
+        await room.backup()
+        eventually(lambda: not client.exists("session:19"))
+    proof = await room.house.prove(await room.newest())
+    assert proof.verdict is BackupState.PROVEN, proof
+
+
+async def test_what_another_server_does_not_take_is_said(
+    room: Room, server: RedisServer, tmp_path: Path
+) -> None:
+    """Never into another database instead, and never that all is equal."""
+    room.set(RedisData, url=secret(server.url), rules={"prove": "0 4 * * 0"})
+    await room.backup()
+    less = RedisServer(tmp_path, "--databases", "2", "--rename-command", "FUNCTION", "")
+    try:
+        with pytest.raises(DataError, match="has no database 3"):
+            await room.restore(await room.newest(), less.url)
+        less.flush()
+        with server.client() as client:
+            client.select(3)
+            client.flushdb()
+            client.function_load("#!lua name=ours\nredis.register_function('one', function() return 1 end)")
+        room.house.clock.step(3600)
+        await room.backup()
+        with pytest.raises(DataError, match="the functions are not"):
+            await room.restore(await room.newest(), less.url)
+    finally:
+        with server.client() as client:
+            client.function_flush("SYNC")
+        less.stop()
+
+
+def test_a_machine_that_cannot_load_a_dump_says_nothing_about_it() -> None:
+    _excuse(1, "Wrong signature trying to load DB from file")
+    for code, said in ((None, ""), (137, ""), (134, "Out Of Memory allocating 4096 bytes")):
+        with pytest.raises(Unprovable):
+            _excuse(code, said)

@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mainstay.backup.data.base import DataError
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
@@ -105,6 +107,8 @@ async def ask(
         for words in commands:
             pipe.execute_command(*words)
         answers = await pipe.execute(raise_on_error=strict)
+    if isinstance(answers[0], Exception):  # else it would be asked of, or written into, another database
+        raise DataError(f"Redis has no database {db}: {answers[0]}")
     return list(answers[1:])
 
 

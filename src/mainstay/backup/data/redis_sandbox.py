@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROGRAM = "redis-server"
 READY = "ready to accept connections"
 TOO_NEW = "Can't handle RDB format version"
+KILLED = 128 + 9
 DATABASES = 1024
 START_SECONDS = 3600.0
 """A large dump takes its time; the time-out of the job is shorter."""
@@ -79,12 +80,23 @@ async def redis_sandbox(dump: Path, space: Workspace) -> AsyncIterator["Redis"]:
                     f"redis-server {'.'.join(map(str, version))} here is older than the one that wrote the backup",
                     hint="install one that is as new",
                 )
+            _excuse(running.process.returncode, said)
             raise Damaged(f"a Redis does not load the dump: {said}")
         connection = plain(Redis(unix_socket_path=str(socket), protocol=2))
         try:
             yield connection
         finally:
             await connection.aclose()
+
+
+def _excuse(code: int | None, said: str) -> None:
+    """Say so when it is this machine that cannot load a dump. Raises `Unprovable`."""
+    if code is None:
+        raise Unprovable(f"the dump was not loaded within {START_SECONDS / 60:.0f} minutes")
+    if code == KILLED or "Out Of Memory" in said:
+        raise Unprovable(
+            "the Redis that loads the dump was killed", hint="is there memory enough? prove it elsewhere"
+        )
 
 
 def _options(home: Path, socket: Path, version: tuple[int, ...]) -> list[str]:
