@@ -9,7 +9,7 @@ from mainstay.backup.compare import AS_STORED, Difference
 from mainstay.backup.data.take import cache_of
 from mainstay.backup.fetch import changed
 from mainstay.backup.label import weight_of
-from mainstay.backup.manifest import MANIFEST, ManifestError, SomeManifest, load, read_manifest
+from mainstay.backup.manifest import MANIFEST, DataManifest, ManifestError, SomeManifest, load, read_manifest
 from mainstay.backup.ports import BackupPorts
 from mainstay.core.ids import new_id
 from mainstay.core.job import RunContext
@@ -53,12 +53,7 @@ async def verify(run: RunContext, ports: BackupPorts, backup: Backup, pace: Pace
     """
     storage = ports.storage(backup.storage)
     found = [wrong async for wrong in _differences(storage, backup, pace, total)]
-    dataset = ports.data.get(backup.database)
-    if dataset is not None:
-        if backup.storage not in pace.looked:
-            cache = cache_of(ports)
-            pace.looked[backup.storage] = await dataset.sound(backup.database, storage, cache)
-        found += pace.looked[backup.storage]
+    found += await _elsewhere(ports, storage, backup, pace)
     now = ports.clock.now()
     if not found:
         await ports.store.write(lambda tx: backups.verified(tx, backup.id, now))
@@ -71,6 +66,16 @@ async def verify(run: RunContext, ports: BackupPorts, backup: Backup, pace: Pace
     )
     await ports.store.write(lambda tx: backups.prove(tx, proof))
     return wrong
+
+
+async def _elsewhere(ports: BackupPorts, storage: Storage, backup: Backup, pace: Pace) -> list[str]:
+    """Say what is wrong with what a backup has beside its pieces, as far as its type is still in the file."""
+    dataset, manifest = ports.data.get(backup.database), read_manifest(backup.manifest)
+    if dataset is None or not isinstance(manifest, DataManifest) or manifest.kind != dataset.type_name:
+        return []
+    if backup.storage not in pace.looked:
+        pace.looked[backup.storage] = await dataset.sound(backup.database, storage, cache_of(ports))
+    return [*pace.looked[backup.storage], *await dataset.lacks(backup.database, storage, manifest)]
 
 
 async def _differences(storage: Storage, backup: Backup, pace: Pace, total: int) -> AsyncIterator[str]:

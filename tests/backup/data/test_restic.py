@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from mainstay.backup.data.base import DataError
 from mainstay.backup.data.directory import compared
 from mainstay.backup.data.restic import ResticData
+from mainstay.backup.data.restic_program import ResticFault, as_argument
 from mainstay.backup.data.stable import Witness
 from mainstay.backup.data.tree import Entry, differences, read_tree
 from mainstay.backup.keeping import VerifyBackups
@@ -19,6 +22,7 @@ from mainstay.core.secret import Secret
 from mainstay.ports.objects.s3 import S3
 from mainstay.store.backups import BackupState
 from tests.backup.data.room import Room, equal, flip
+from tests.helpers import eventually
 from tests.servers.process import program
 from tests.servers.s3 import Bucket
 
@@ -178,3 +182,60 @@ async def test_when_it_is_not_in_the_file_any_more(room: Room, tree: Path) -> No
     room.house.ports = dataclasses.replace(room.house.ports, data={})
     with pytest.raises(DataError, match="nobody knows the password"):
         await room.house.prove(backup)
+
+
+async def test_a_repository_that_somebody_uses_is_not_a_damaged_one(room: Room, tree: Path) -> None:
+    """What failed its proof is deleted a week later: a fault that passes must never look like damage."""
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"prove": "0 4 * * 0"})
+    await room.backup()
+    backup = await room.newest()
+    words = ["restic", "-q", "-r", str(repository(room)), "--no-cache", "backup", "--stdin"]
+    env = {**os.environ, "RESTIC_PASSWORD": PASSWORD.reveal()}
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE) as other:
+        eventually(lambda: any((repository(room) / "locks").iterdir()))
+        room.house.clock.step(3600)
+        with pytest.raises(JobFailed, match="lock was created"):
+            await VerifyBackups(database="stuff").run(room.house.run())
+        with pytest.raises(ResticFault, match="lock was created"):
+            await room.house.prove(backup)
+        other.kill()
+    assert (await room.house.get(backup.id)).state is BackupState.TAKEN
+
+
+async def test_a_repository_that_is_gone_is_not_made_anew_and_found_sound(room: Room, tree: Path) -> None:
+    room.set(ResticData, path=tree, password=PASSWORD, rules={"prove": "0 4 * * 0"})
+    await room.backup()
+    backup = await room.newest()
+    dataset, manifest = room.house.ports.data["stuff"], room.manifest(backup)
+    assert await dataset.lacks("stuff", room.house.vault, manifest) == []
+    for snapshot in (repository(room) / "snapshots").iterdir():
+        snapshot.unlink()
+    (wrong,) = await dataset.lacks("stuff", room.house.vault, manifest)
+    assert "has no snapshot" in wrong
+    shutil.rmtree(repository(room))
+    room.house.clock.step(3600)
+    with pytest.raises(JobFailed, match="1 backups of stuff are damaged"):
+        await VerifyBackups(database="stuff").run(room.house.run())
+    assert not repository(room).exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "damage"),
+    [
+        (
+            "Fatal: unable to open config file: Head x: dial tcp 127.0.0.1:1: connect: connection refused",
+            False,
+        ),
+        ("Fatal: There were 2 errors", False),
+        ("ignoring error for /f: ciphertext verification failed\nFatal: There were 2 errors", True),
+        ("pack 3ef: Get x: i/o timeout\nFatal: repository contains errors", False),
+        ("pack 3ef: does not exist\nFatal: repository contains errors", True),
+    ],
+)
+def test_only_what_restic_is_certain_of_is_damage(said: str, damage: bool) -> None:
+    assert ResticFault(1, said, "vault").damage is damage
+
+
+def test_a_pattern_with_a_slash_is_for_the_whole_path(tmp_path: Path) -> None:
+    told = [as_argument(tmp_path, each) for each in ("/tmp", "a/b", "tmp/", "*.tmp")]
+    assert told == [f"{tmp_path}/tmp", f"{tmp_path}/a/b", "tmp", "*.tmp"]

@@ -179,6 +179,10 @@ class Dataset(Plugin, kind="dataset"):
         """Say what is damaged of what lies elsewhere in a storage than in the pieces. Raises `MainstayError`."""
         return []
 
+    async def lacks(self, name: str, storage: Storage, manifest: DataManifest) -> list[str]:
+        """Say what of one backup is no longer there beside its pieces. Raises `MainstayError`."""
+        return []
+
     @classmethod
     async def tried(cls, trial: Trial) -> "Judgement":
         """Restore a backup where it harms nobody and compare it. Raises `MainstayError`, `Damaged` when it is."""

@@ -80,13 +80,16 @@ class ResticData(Dataset, type="restic"):
             )
         meter = Meter()
         await taking.put(LISTING, written(file_written(listing), meter, taking.rules.nice), meter)
+        counted, unproven = witness.tally.counted, {}
         if witness.moved:
             taking.run.log(f"{witness.moved:,} entries changed meanwhile; they are not compared")
+            unproven = {} if counted else {"entries": "none held still, so there is nothing to compare"}
         return Taken(
             at=at,
             program="restic",
             said=f"{witness.tally.said}, {witness.read} of them read",
-            counted=witness.tally.counted,
+            counted=counted,
+            unproven=unproven,
             facts={"snapshot": str(snapshot["snapshot_id"]), "bytes": str(witness.tally.bytes)},
             besides=int(snapshot["data_added"]),
         )
@@ -107,7 +110,7 @@ class ResticData(Dataset, type="restic"):
         ]
         taking.run.progress("reading", 0, None, "bytes")
         return await repository.prepared(
-            *words, cwd=self.path, nice=taking.rules.nice, fine=(0, SOME_UNREADABLE)
+            *words, cwd=self.path, nice=taking.rules.nice, fine=(0, SOME_UNREADABLE), make=True
         )
 
     async def tidy(self, run: RunContext, ports: "BackupPorts", name: str, storage: str) -> None:
@@ -115,7 +118,7 @@ class ResticData(Dataset, type="restic"):
         async with _private() as folder:
             repository = Restic(ports.storage(storage), name, self.password, folder)
             old = []
-            for made_by, snapshot in (await repository.snapshots()).items():
+            for made_by, snapshot in await repository.snapshots():
                 backup = await ports.store.read(lambda tx, id_=made_by: backups.get(tx, id_))  # type: ignore[misc]
                 state = await ports.store.read(lambda tx, id_=made_by: backups.run_state(tx, id_))  # type: ignore[misc]
                 # What the journal does not know at all may be of a journal that was lost, and stays.
@@ -130,8 +133,22 @@ class ResticData(Dataset, type="restic"):
             try:
                 await Restic(storage, name, self.password, folder).prepared("check", "--read-data")
             except ResticFault as fault:
+                if not fault.damage:
+                    raise
                 return [fault.what]
         return []
+
+    async def lacks(self, name: str, storage: Storage, manifest: DataManifest) -> list[str]:
+        wanted = manifest.facts["snapshot"]
+        async with _private() as folder:
+            try:
+                known = await Restic(storage, name, self.password, folder).snapshots()
+            except ResticFault as fault:
+                if not fault.damage:
+                    raise
+                return [fault.what]
+        there = any(snapshot.startswith(wanted) for _, snapshot in known)
+        return [] if there else [f"restic has no snapshot {wanted} any more"]
 
     @classmethod
     async def tried(cls, trial: Trial) -> Judgement:
@@ -201,7 +218,10 @@ async def _restored(trial: Trial, repository: Restic, root: Path) -> Judgement:
 
 
 def _broken(trial: Trial, fault: ResticFault) -> Judgement:
+    """Judge a backup whose repository is damaged. Raises the fault when it says nothing about that."""
     from mainstay.backup.compare import AS_STORED, Difference
     from mainstay.backup.data.prove import judge
 
+    if not fault.damage:
+        raise fault
     return judge(trial.manifest, trial.manifest.counted, (Difference("object", AS_STORED, fault.what),))

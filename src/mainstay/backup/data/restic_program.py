@@ -20,6 +20,16 @@ WRONG = "wrong password or no key found"
 MOST = 10_000
 """Complaints that are kept."""
 LOCKED = "repository is already locked"
+DAMAGE = (
+    "contains errors", "verification failed", "no matching ID", "not found in repository", "does not match",
+    "does not exist", "no such file or directory", "invalid data",
+)  # fmt: skip
+"""What restic says of a repository that lacks something or was changed."""
+PASSING = (
+    LOCKED, "dial tcp", "connection", "timeout", "timed out", "no such host", "no space left", "ermission denied",
+    "Access Denied", "AccessDenied", "SlowDown", "too many open files", "cannot allocate memory",
+)  # fmt: skip
+"""What it says beside that when the fault may be one of the line or of this machine: then it proves nothing."""
 NO_REPOSITORY = ("Is there a repository at", "unable to open config file", "does not exist")
 
 
@@ -29,8 +39,14 @@ class ResticFault(DataError):
     def __init__(self, code: int, said: str, place: str) -> None:
         lines = [line for line in said.splitlines() if line.strip() and "Is there a repository" not in line]
         hint = "`password` is not the one that this repository was made with" if WRONG in said else None
+        hint = "somebody else is at work in the repository: try again later" if LOCKED in said else hint
         super().__init__(f"restic in {place} ended with {code}: {' '.join(lines[-3:])[:400]}", hint=hint)
         self.code, self.said = code, said
+
+    @property
+    def damage(self) -> bool:
+        """Whether it is certain that the repository is not as it was. A backup that failed its proof is deleted."""
+        return any(word in self.said for word in DAMAGE) and not any(word in self.said for word in PASSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +105,38 @@ class Restic:
         return Done(code, output.read_text(errors="replace"), complaints)
 
     async def prepared(
-        self, *words: str, cwd: Path | None = None, nice: int = 0, fine: Sequence[int] = (0,)
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        nice: int = 0,
+        fine: Sequence[int] = (0,),
+        make: bool = False,
     ) -> Done:
-        """Run it, if need be after making the repository or removing the locks of those who died."""
+        """Run it, if need be after removing the locks of those who died; with `make`, after making the repository.
+
+        Only who writes a backup may make one: a new one would be found sound by whoever looks at it.
+        """
         try:
             return await self.run(*words, cwd=cwd, nice=nice, fine=fine)
         except ResticFault as fault:
             if LOCKED in fault.said:
                 await self.run("unlock")
-            elif WRONG not in fault.said and any(word in fault.said for word in NO_REPOSITORY):
+            elif make and WRONG not in fault.said and any(word in fault.said for word in NO_REPOSITORY):
                 await self.run("init")
             else:
                 raise
         return await self.run(*words, cwd=cwd, nice=nice, fine=fine)
 
-    async def snapshots(self) -> dict[str, str]:
-        """Give the snapshots, by the runs that made them."""
-        done = await self.run("snapshots", "--json")
+    async def snapshots(self) -> list[tuple[str, str]]:
+        """Give the runs that made a snapshot, each with its id; one that was cut off may have made several."""
+        done = await self.prepared("snapshots", "--json")
         found: list[dict[str, Any]] = json.loads(done.text or "[]") or []
-        return {
-            tag.removeprefix("run:"): str(each["id"])
+        return [
+            (tag.removeprefix("run:"), str(each["id"]))
             for each in found
             for tag in each.get("tags") or ()
             if tag.startswith("run:")
-        }
+        ]
 
 
 def summary(text: str) -> dict[str, Any]:
@@ -129,5 +153,5 @@ def summary(text: str) -> dict[str, Any]:
 
 def as_argument(path: Path, pattern: str) -> str:
     """Write a pattern of `exclude` as restic takes it: one with a slash is for the whole path."""
-    bare = pattern.strip("/")
-    return f"{os.fspath(path)}/{bare}" if "/" in bare else bare
+    bare = pattern.rstrip("/")
+    return f"{os.fspath(path)}/{bare.lstrip('/')}" if "/" in bare else bare
