@@ -148,6 +148,10 @@ def test_patterns() -> None:
     assert [out(path) for path in ("x.tmp", "a/x.tmp", "cache/x.bin", "a/cache/x.bin", "a/node_modules")] == [
         True, True, True, False, True,
     ]  # fmt: skip
+    top = excluder(["/tmp"])
+    assert (top("tmp"), top("filestore/tmp")) == (True, False), (
+        "what begins with a slash is for the whole path"
+    )
 
 
 async def test_an_empty_directory_may_be_a_disk_that_is_not_mounted(room: Room, tmp_path: Path) -> None:

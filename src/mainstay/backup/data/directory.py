@@ -53,20 +53,6 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
     async def examine(self) -> str:
         return await asyncio.to_thread(look_into, self.path, may_be_empty=self.may_be_empty)
 
-    def _look(self) -> str:
-        try:
-            some = any(self.path.iterdir())
-        except OSError as fault:
-            raise DataError(
-                f"{self.path}: {fault.strerror}", hint="is the path right, and may mainstay read it?"
-            ) from None
-        if not some and not self.may_be_empty:
-            raise DataError(
-                f"{self.path} is empty",
-                hint="is its file system mounted? if this is fine: may_be_empty: true",
-            )
-        return f"{self.path} can be read"
-
     async def take(self, taking: Taking) -> Taken:
         await self.examine()
         at, listing = taking.clock.now(), taking.folder / "files.jsonl"

@@ -103,8 +103,9 @@ class Tally:
 
 def excluder(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Make the test for what is left out: a pattern with a slash is for the whole path, one without for every name."""
-    whole = [each.strip("/").split("/") for each in patterns if "/" in each.strip("/")]
-    names = [each.strip("/") for each in patterns if "/" not in each.strip("/")]
+    given = [each.rstrip("/") for each in patterns]
+    whole = [each.lstrip("/").split("/") for each in given if "/" in each]
+    names = [each for each in given if "/" not in each]
 
     def out(path: str) -> bool:
         parts = path.split("/")
