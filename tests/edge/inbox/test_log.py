@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,16 +14,19 @@ import pytest
 from mainstay.core.errors import JournalError
 from mainstay.core.ids import new_id
 from mainstay.edge.inbox import log as log_module
-from mainstay.edge.inbox.drain import DAMAGED, Drain
-from mainstay.edge.inbox.harvest import harvest, read
+from mainstay.edge.inbox.drain import DAMAGED, REFUSED, Drain, _put_aside
+from mainstay.edge.inbox.former import NAME as SPOOL
+from mainstay.edge.inbox.harvest import Harvest, Part, harvest, read
 from mainstay.edge.inbox.known import Known
 from mainstay.edge.inbox.log import Log, segments
 from mainstay.edge.inbox.record import decode, encode, whole
 from mainstay.edge.inbox.turn import Turn
-from mainstay.ports.clock import Clock, SystemClock
+from mainstay.ports.clock import Clock, FakeClock, SystemClock
 from mainstay.store import inbox
 from mainstay.store.base import Store
-from mainstay.store.inbox import KEPT, Arrival, key_of
+from mainstay.store.inbox import KEPT, QUEUED, Arrival, key_of
+from mainstay.store.inbox_delivery import hold
+from mainstay.store.sqlite import open_sqlite
 from tests.edge.inbox.house import house
 from tests.edge.inbox.ledger import everything
 from tests.helpers import aeventually
@@ -128,6 +132,49 @@ def test_a_full_segment_is_followed_by_another(
     assert ids(harvest(directory, {}).events) == ids(events)
 
 
+async def test_a_segment_is_not_written_for_ever(directory: Path) -> None:
+    clock = FakeClock()
+    to = Log(directory, clock)
+    for _ in range(2):
+        append(to, arrival())
+    assert len(segments(directory)) == 1
+    await clock.advance(log_module.OLDEST)
+    append(to, arrival())
+    assert len(segments(directory)) == 2
+
+
+def test_what_was_taken_back_from_a_full_disk_hides_nothing_that_comes_after_it(
+    directory: Path, written: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An importer has read of it already, and goes on behind it."""
+    upto, before = dict[str, int](), arrival()
+    append(written, before)
+
+    def bring() -> list[str]:
+        found = harvest(directory, upto)
+        upto.update({name: end for name, (_, end) in found.spans.items()})
+        return ids(found.events)
+
+    real, found = log_module._put, list[str]()
+
+    def full(file: int, pieces: Sequence[bytes]) -> int:
+        real(file, pieces)
+        found.extend(bring())
+        raise OSError(errno.ENOSPC, "full")
+
+    for _ in range(3):
+        refused = arrival(b"refused" * 20), arrival()
+        with monkeypatch.context() as patch:
+            patch.setattr(log_module, "_put", full)
+            with pytest.raises(JournalError, match="full"):
+                append(written, *refused)
+    assert found[0] == before.id
+    assert len(segments(directory)) == 1  # a disk that stays full does not fill with files
+    kept = [arrival(b"%d" % number) for number in range(5)]
+    append(written, *kept)
+    assert bring() == ids(kept)
+
+
 def test_the_log_is_bounded(directory: Path) -> None:
     bounded = Log(directory, CLOCK, most=1000)
     append(bounded, arrival(b"x" * 1000))
@@ -149,6 +196,38 @@ def test_segments_of_several_processes_are_read_in_one_order(directory: Path) ->
             found += ids(part.events)
             upto |= {name: end for name, (_, end) in part.spans.items()}
     assert found == ids(events)
+
+
+@pytest.mark.parametrize("writers", [1, 5])
+@pytest.mark.parametrize("heaviest", [4000, 64_000])
+def test_a_log_larger_than_the_memory_is_read_in_parts(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, writers: int, heaviest: int
+) -> None:
+    """Segments that are younger than what is read are left alone, and nothing overtakes what they hold."""
+    monkeypatch.setattr(log_module, "SEGMENT", 3000)
+    logs = [Log(directory, CLOCK) for _ in range(writers)]
+    events = [arrival(b"x" * 300) for _ in range(200)]
+    for number, one in enumerate(events):
+        append(logs[number * 7 % writers], one)
+    assert len(segments(directory)) > 20
+    in_memory = list[int]()
+
+    def counted(path: Path, start: int, most: int = 0, heaviest: int = 0) -> Part:
+        part = read(path, start, most, heaviest)
+        in_memory[-1] += part.end - start
+        return part
+
+    monkeypatch.setattr("mainstay.edge.inbox.harvest.read", counted)
+    monkeypatch.setattr("mainstay.edge.inbox.harvest.HEAVIEST", heaviest)
+    monkeypatch.setattr("mainstay.edge.inbox.harvest.TOGETHER", 8000)
+    found, upto, part = list[str](), dict[str, int](), Harvest([arrival()])
+    while part.events:
+        in_memory.append(0)
+        part = harvest(directory, upto)
+        found += ids(part.events)
+        upto |= {name: end for name, (_, end) in part.spans.items()}
+    assert found == ids(events)
+    assert max(in_memory) <= 12_000
 
 
 @asynccontextmanager
@@ -281,3 +360,42 @@ async def test_a_restart_knows_what_waits_in_the_log(tmp_path: Path, directory: 
             return await kept(store) == [answer.id for answer in given[:2]]
 
         assert await aeventually(there)
+
+
+async def test_what_an_earlier_version_left_in_its_spool_is_brought_in(
+    tmp_path: Path, directory: Path
+) -> None:
+    clock = SystemClock()
+    spool = await open_sqlite(tmp_path / SPOOL, clock)
+    events = [arrival(b"1", "a b"), arrival(b"2", "a b"), arrival(b"3"), arrival(b"4")]
+    events[3].key = None
+    await spool.write(lambda tx: inbox.put_many(tx, events, QUEUED))
+    await spool.write(lambda tx: hold(tx, events[2].id, "the journal will not have it"))
+    await spool.close()
+    async with house(sqlite_journal(tmp_path).url, tmp_path) as edge, opened(tmp_path) as store:
+
+        async def there() -> bool:
+            return await kept(store) == ids(events)
+
+        assert await aeventually(there)
+        found = await store.read(everything)
+        assert [event.body for event in found] == [b"1", b"2", b"3", b"4"]
+        assert found[1].conflict_of == events[0].id
+        again = await edge.sender().send(b"1", ("X-Event-Id", "a b"))
+        assert (again.status, again.id) == (200, events[0].id)
+    assert not list(tmp_path.glob(f"{SPOOL}*[!k]"))
+
+
+async def test_a_spool_that_cannot_be_read_stays_and_keeps_nobody_out(tmp_path: Path) -> None:
+    (tmp_path / SPOOL).write_bytes(b"no database" * 1000)
+    async with house(sqlite_journal(tmp_path).url, tmp_path) as edge:
+        assert (await edge.sender().send(b"1")).status == 202
+    assert (tmp_path / SPOOL).read_bytes() == b"no database" * 1000
+
+
+def test_nobody_else_may_read_what_the_log_holds(directory: Path, written: Log) -> None:
+    append(written, arrival())
+    _put_aside(directory, [arrival()], CLOCK.now())
+    assert len([*directory.glob(f"*{REFUSED}")]) == 1
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}

@@ -102,6 +102,14 @@ async def test_answers_are_framed_anew(origin_says: bytes, status: bytes, body: 
         assert len(origin.calls) == 1  # the connection was used again
 
 
+async def test_what_any_connection_header_of_an_answer_names_ends_here() -> None:
+    said = answer(b"x", b"Connection: X-Hop", b"X-Hop: 1", b"X-Other: 1", b"Connection: keep-alive")
+    async with raw_origin(says(said)) as origin, running(route(origin.url)) as gateway:
+        told = (await gateway.get()).lower()
+    assert b"x-other: 1\r\n" in told
+    assert b"x-hop" not in told
+
+
 async def test_a_head_is_answered_with_the_length_and_without_the_body() -> None:
     async def behave(call: Call) -> None:
         while True:

@@ -17,7 +17,7 @@ from mainstay.core import crash
 from mainstay.core.errors import JournalError
 from mainstay.core.ids import new_id
 from mainstay.edge.inbox.harvest import Harvest, harvest, spent
-from mainstay.edge.inbox.log import DRAFT, ENDING, segments, sync_directory, told
+from mainstay.edge.inbox.log import DRAFT, ENDING, make, segments, sync_directory, told
 from mainstay.edge.inbox.record import encode
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import Clock
@@ -67,7 +67,7 @@ class Drain:
 
     async def serve(self, store: Store, turn: Turn) -> None:
         """Import until cancelled, whenever it is our turn."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make(self._directory)
         while True:
             pause = EVERY
             try:
@@ -171,6 +171,8 @@ class Drain:
                 path.unlink(missing_ok=True)
                 gone.append(name)
         if gone:
+            # A segment that came back after a power failure would be imported from its beginning.
+            await self._aside(partial(sync_directory, self._directory))
             await store.write(partial(inbox.removed, segments=gone, before=self._clock.now() - FORGOTTEN))
             self._imported = {name: end for name, end in imported.items() if name not in gone}
 
@@ -197,7 +199,8 @@ def _again(directory: Path, now: float) -> None:
 def _put_aside(directory: Path, refused: Sequence[Arrival], now: float) -> None:
     """Keep events beside the log, on disk when this returns. Raises `OSError`."""
     path = directory / f"{new_id(now)}{REFUSED}"
-    with path.open("xb") as file:
+    file_of_ours = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file_of_ours, "wb") as file:
         file.write(b"".join([encode(one) for one in refused]))
         file.flush()
         os.fsync(file.fileno())

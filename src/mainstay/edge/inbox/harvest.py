@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mainstay.edge.inbox.log import sealed, segments
-from mainstay.edge.inbox.record import MARK, decode, wants, whole
+from mainstay.edge.inbox.record import LEAST, MARK, called, decode, wants, whole
 from mainstay.store.inbox import Arrival
 
 LOAD = 2000
 """Events that are read of one segment at a time."""
 HEAVIEST = 8 * 2**20
 """Bytes that are read of one segment at a time; a record that is larger is read alone."""
+TOGETHER = 32 * 2**20
+"""Bytes that are read of all segments together, about: after an outage the log may be larger than the memory."""
+GLANCE = 64 * 1024
+"""Bytes that are read of a segment to see its next record, unless that is larger."""
 
 
 @dataclass(slots=True)
@@ -49,15 +53,14 @@ class Harvest:
 def harvest(directory: Path, imported: Mapping[str, int]) -> Harvest:
     """Read the next events that are not `imported` yet. Raises `OSError`."""
     sizes = segments(directory)
-    parts = {name: read(directory / name, imported.get(name, 0)) for name in sizes}
-    seen = [part.events[-1].id for part in parts.values() if part.events]
     found = Harvest(bytes=sum(max(0, size - imported.get(name, 0)) for name, size in sizes.items()))
-    if not seen:
+    parts, last = _next(directory, {name: imported.get(name, 0) for name in sizes})
+    if not last:
         return found
-    cut = [part.events[-1].id for part in parts.values() if part.more]
-    last = min(cut) if cut else max(seen)
     # What was acknowledged before any of these is there by now, if it was not yet when its segment was read.
     for name in segments(directory):
+        if name in sizes and name not in parts:
+            continue  # all of it is younger
         part = parts.setdefault(name, Part(imported.get(name, 0)))
         if not part.more:
             late = read(directory / name, part.end)
@@ -72,29 +75,61 @@ def harvest(directory: Path, imported: Mapping[str, int]) -> Harvest:
     return found
 
 
-def read(path: Path, start: int, most: int = 0) -> Part:
-    """Read a segment from `start` on, as far as its records are whole, `most` (or `LOAD`) of them.
+def _next(directory: Path, starts: Mapping[str, int]) -> tuple[dict[str, Part], str]:
+    """Read what comes next, and of segments that begin behind it nothing; give it and the last id of what is complete,
+    which is empty when there is nothing. Raises `OSError`."""
+    heads = sorted((_first(directory / name, start), name) for name, start in starts.items())
+    heaviest = min(HEAVIEST, max(HEAVIEST // 16, TOGETHER // max(1, len(heads))))
+    parts: dict[str, Part] = {}
+    cut, weight = "", 0
+    for first, name in heads:
+        if weight >= TOGETHER:
+            read_whole = [one.id for part in parts.values() for one in part.events if one.id <= first]
+            cut = min(filter(None, (cut, max(read_whole, default=first))))
+        if cut and first > cut:
+            break
+        part = parts[name] = read(directory / name, starts[name], heaviest=heaviest)
+        weight += part.end - part.start
+        if part.more:
+            cut = min(filter(None, (cut, part.events[-1].id)))
+    return parts, cut or max((part.events[-1].id for part in parts.values() if part.events), default="")
+
+
+def _first(path: Path, start: int) -> str:
+    """Give what the record at `start` says that it is called, whole or not; empty when there is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        return called(os.pread(file, LEAST + 64, start))
+    finally:
+        os.close(file)
+
+
+def read(path: Path, start: int, most: int = 0, heaviest: int = 0) -> Part:
+    """Read a segment from `start` on, as far as its records are whole: `most` (or `LOAD`) of them, and `heaviest` (or
+    `HEAVIEST`) bytes.
 
     One that is gone has none. Raises `OSError`.
     """
-    part = Part(start)
+    part, most, heaviest = Part(start), most or LOAD, heaviest or HEAVIEST
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return part
     try:
-        data = os.pread(file, HEAVIEST, start)
+        data = os.pread(file, heaviest, start)
         if (needed := wants(data)) > len(data):
             data = os.pread(file, needed, start)
     finally:
         os.close(file)
     at = 0
-    most = most or LOAD
     while len(part.events) < most and (end := whole(data, at)):
         part.events.append(decode(data, at, end))
         part.ends.append(start + end)
         at = end
-    part.more = len(part.events) == most or (bool(part.events) and len(data) >= HEAVIEST)
+    part.more = len(part.events) == most or (bool(part.events) and len(data) >= heaviest)
     return part
 
 
@@ -108,7 +143,7 @@ def waiting(directory: Path, imported: Mapping[str, int]) -> tuple[int, float | 
     first = [
         part.events[0].received_at
         for name, size in behind.items()
-        if size > 0 and (part := read(directory / name, imported.get(name, 0), most=1)).events
+        if size > 0 and (part := read(directory / name, imported.get(name, 0), 1, GLANCE)).events
     ]
     return sum(size for size in behind.values() if size > 0), min(first, default=None)
 
@@ -121,7 +156,7 @@ def spent(directory: Path, imported: Mapping[str, int]) -> dict[str, int]:
     for name in segments(directory):
         path, upto = directory / name, imported.get(name, 0)
         with suppress(FileNotFoundError):
-            if sealed(path) and not read(path, upto).events:
+            if sealed(path) and not read(path, upto, 1, GLANCE).events:
                 found[name] = _behind(path, upto)
     return found
 

@@ -21,6 +21,8 @@ DIRECTORY = "inbox"
 ENDING, DRAFT = ".log", ".new"
 SEGMENT = 8 * 2**20
 """Bytes after which a new segment is begun."""
+OLDEST = 3600.0
+"""Seconds after which a new segment is begun, however small: what the journal has is not to lie here for weeks."""
 MOST = 2**30
 """Bytes that may lie in the log; what comes then is told to come again."""
 LOOK = 1.0
@@ -41,6 +43,7 @@ class Log:
         """Bytes that are on disk for sure."""
         self._sick = False
         """Whether nobody knows what of the segment is on disk: it is written anew before anything else."""
+        self._begun = 0.0
         self._looked = -LOOK
         self.name = ""
         """Of the segment that is written now."""
@@ -68,13 +71,13 @@ class Log:
             self._look()
         if self._sick:
             self._renew()
-        elif self._file < 0 or self._size >= SEGMENT:
+        elif self._file < 0 or self._size >= SEGMENT or self._clock.monotonic() - self._begun >= OLDEST:
             self._begin(b"")
 
     def _look(self) -> None:
         """See which segments are there, and that they are not too many."""
         self._looked = self._clock.monotonic()
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make(self._directory)
         sizes = segments(self._directory)
         self.present = frozenset(sizes)
         if sum(sizes.values()) > self._most:
@@ -94,6 +97,7 @@ class Log:
             self._sick = True
             os.ftruncate(self._file, self._size)
             self._sick = False
+            self._leave()
             raise
         crash.point("inbox.written")
         try:
@@ -103,6 +107,14 @@ class Log:
             raise
         crash.point("inbox.synced")
         self._size += size
+
+    def _leave(self) -> None:
+        """Begin another segment before the next write: of what was cut off an importer may have read whole records, and
+        would look for the next one behind them."""
+        self.close()
+        if not self._size:
+            with suppress(OSError):
+                (self._directory / self.name).unlink()
 
     def _begin(self, content: bytes) -> None:
         """Begin a segment. It has its lock before it has its name, so that nobody takes it for a sealed one."""
@@ -125,6 +137,7 @@ class Log:
             raise
         self.close()
         self._file, self._size, self.name = file, len(content), name
+        self._begun = self._clock.monotonic()
         self.present |= {name}
 
     def _renew(self) -> None:
@@ -168,6 +181,13 @@ def sealed(path: Path) -> bool:
     finally:
         os.close(file)
     return True
+
+
+def make(directory: Path) -> None:
+    """Make the log's directory, if it is not there, on disk when this returns. Raises `OSError`."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync_directory(directory.parent)
 
 
 def sync_directory(directory: Path) -> None:

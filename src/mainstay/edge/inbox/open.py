@@ -10,12 +10,13 @@ from mainstay.core.errors import JournalError
 from mainstay.edge.http.meter import Meter
 from mainstay.edge.inbox.counts import Counts
 from mainstay.edge.inbox.drain import Drain
+from mainstay.edge.inbox.former import take_over
 from mainstay.edge.inbox.gather import Gather
 from mainstay.edge.inbox.harvest import remembered
 from mainstay.edge.inbox.intake import Intake
 from mainstay.edge.inbox.keep import Connect, LogKeeper, Older
 from mainstay.edge.inbox.known import Known
-from mainstay.edge.inbox.log import MOST, Log, told
+from mainstay.edge.inbox.log import MOST, Log, make, told
 from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import Clock
@@ -45,7 +46,7 @@ async def open_intake(
     counts = Counts(meter)
     known = Known()
     with clock.busy():
-        await asyncio.to_thread(_remember, known, directory)
+        await asyncio.to_thread(_remember, known, directory, sources, clock)
     older = Older(connect, clock, counts)
     await asyncio.wait([older.open()], timeout=FIRST_LOOK)
     drain, turn = Drain(directory, clock), Turn(directory)
@@ -63,10 +64,11 @@ async def open_intake(
         await older.close()
 
 
-def _remember(known: Known, directory: Path) -> None:
-    """Know again what lies in the log. Raises `JournalError`."""
+def _remember(known: Known, directory: Path, sources: Mapping[str, IntakeSettings], clock: Clock) -> None:
+    """Know again what lies in the log, or was left by an earlier version. Raises `JournalError`."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        take_over(directory, sources, clock)
+        make(directory)
         for segment, events in remembered(directory):
             known.learn(segment, known.judge(events, {})[1])
     except OSError as fault:

@@ -68,6 +68,14 @@ def wants(data: bytes) -> int:
     return FRAME.size + int(length) if mark == MARK and length <= LARGEST else 0
 
 
+def called(data: bytes) -> str:
+    """Give the id that the record at the beginning of `data` says it has, whole or not; empty for none."""
+    if len(data) < LEAST or not wants(data):
+        return ""
+    length: int = FIXED.unpack_from(data, FRAME.size)[3]
+    return data[LEAST : LEAST + max(0, length)].decode("ascii", "replace")
+
+
 def decode(data: bytes, at: int, end: int) -> Arrival:
     """Read the record that is `whole` from `at` to `end`."""
     received, sent, window, *lengths = FIXED.unpack_from(data, at + FRAME.size)

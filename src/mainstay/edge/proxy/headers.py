@@ -109,9 +109,9 @@ def told(head: AnswerHead, ours: list[Header], *, cors: bool) -> bytes:
     """
     fields = head.fields
     if head.lines is None:
-        connection = fields.get(b"connection")
         head.lines = lines_of(head.headers)
-        head.plain = (connection is None or connection in PLAIN) and ANSWER_ODD.isdisjoint(fields)
+        named = [value for name, value in head.headers if name == b"connection"]
+        head.plain = PLAIN.issuperset(named) and ANSWER_ODD.isdisjoint(fields)
     if cors or not head.plain or any(name in fields for name, _ in ours):
         return lines_of(answer_headers(head.headers, fields, ours, cors=cors))
     return head.lines + lines_of(ours)
