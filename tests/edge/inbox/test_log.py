@@ -4,54 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mainstay.core.errors import JournalError
-from mainstay.core.ids import new_id
 from mainstay.edge.inbox import log as log_module
 from mainstay.edge.inbox.drain import DAMAGED, REFUSED, Drain, _put_aside
-from mainstay.edge.inbox.former import NAME as SPOOL
 from mainstay.edge.inbox.harvest import Harvest, Part, harvest, read
 from mainstay.edge.inbox.known import Known
 from mainstay.edge.inbox.log import Log, segments
 from mainstay.edge.inbox.record import decode, encode, whole
 from mainstay.edge.inbox.turn import Turn
-from mainstay.ports.clock import Clock, FakeClock, SystemClock
+from mainstay.ports.clock import FakeClock
 from mainstay.store import inbox
 from mainstay.store.base import Store
-from mainstay.store.inbox import KEPT, QUEUED, Arrival, key_of
-from mainstay.store.inbox_delivery import hold
-from mainstay.store.sqlite import open_sqlite
+from mainstay.store.inbox import KEPT, Arrival
 from tests.edge.inbox.house import house
 from tests.edge.inbox.ledger import everything
+from tests.edge.inbox.records import CLOCK, append, arrival, fields, ids, kept, opened
 from tests.helpers import aeventually
 from tests.journals import sqlite_journal
-
-CLOCK = SystemClock()
-
-
-def arrival(body: bytes = b"{}", key: str | None = None, received_at: float | None = None) -> Arrival:
-    now = CLOCK.now()
-    digest = hashlib.sha256(body).hexdigest()
-    return Arrival(
-        new_id(now), "bank", now if received_at is None else received_at, "", body, digest, "192.0.2.1",
-        secret="new", event_id=key, key=key_of(key, digest), window=3600.0, lines=b"host:a\n",
-    )  # fmt: skip
-
-
-FIELDS = (
-    "body", "digest", "event_id", "event_type", "headers", "id", "key", "lines", "order_key", "peer", "query",
-    "received_at", "secret", "sent_at", "source", "state", "user_agent", "window",
-)  # fmt: skip
-
-
-def fields(one: Arrival) -> dict[str, object]:
-    return {name: getattr(one, name) for name in FIELDS}
 
 
 @pytest.fixture
@@ -62,14 +36,6 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(directory: Path) -> Log:
     return Log(directory, CLOCK)
-
-
-def append(to: Log, *events: Arrival) -> None:
-    to.append([encode(one) for one in events])
-
-
-def ids(events: Sequence[Arrival]) -> list[str]:
-    return [one.id for one in events]
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\r\n", b"x" * 100_000])
@@ -230,16 +196,6 @@ def test_a_log_larger_than_the_memory_is_read_in_parts(
     assert max(in_memory) <= 12_000
 
 
-@asynccontextmanager
-async def opened(tmp_path: Path, clock: Clock = CLOCK) -> AsyncIterator[Store]:
-    async with sqlite_journal(tmp_path).opened(clock) as store:
-        yield store
-
-
-async def kept(store: Store) -> list[str]:
-    return [event.id for event in await store.read(everything)]
-
-
 async def test_the_journal_has_each_event_once_whoever_imports(
     tmp_path: Path, directory: Path, written: Log
 ) -> None:
@@ -360,37 +316,6 @@ async def test_a_restart_knows_what_waits_in_the_log(tmp_path: Path, directory: 
             return await kept(store) == [answer.id for answer in given[:2]]
 
         assert await aeventually(there)
-
-
-async def test_what_an_earlier_version_left_in_its_spool_is_brought_in(
-    tmp_path: Path, directory: Path
-) -> None:
-    clock = SystemClock()
-    spool = await open_sqlite(tmp_path / SPOOL, clock)
-    events = [arrival(b"1", "a b"), arrival(b"2", "a b"), arrival(b"3"), arrival(b"4")]
-    events[3].key = None
-    await spool.write(lambda tx: inbox.put_many(tx, events, QUEUED))
-    await spool.write(lambda tx: hold(tx, events[2].id, "the journal will not have it"))
-    await spool.close()
-    async with house(sqlite_journal(tmp_path).url, tmp_path) as edge, opened(tmp_path) as store:
-
-        async def there() -> bool:
-            return await kept(store) == ids(events)
-
-        assert await aeventually(there)
-        found = await store.read(everything)
-        assert [event.body for event in found] == [b"1", b"2", b"3", b"4"]
-        assert found[1].conflict_of == events[0].id
-        again = await edge.sender().send(b"1", ("X-Event-Id", "a b"))
-        assert (again.status, again.id) == (200, events[0].id)
-    assert not list(tmp_path.glob(f"{SPOOL}*[!k]"))
-
-
-async def test_a_spool_that_cannot_be_read_stays_and_keeps_nobody_out(tmp_path: Path) -> None:
-    (tmp_path / SPOOL).write_bytes(b"no database" * 1000)
-    async with house(sqlite_journal(tmp_path).url, tmp_path) as edge:
-        assert (await edge.sender().send(b"1")).status == 202
-    assert (tmp_path / SPOOL).read_bytes() == b"no database" * 1000
 
 
 def test_nobody_else_may_read_what_the_log_holds(directory: Path, written: Log) -> None:

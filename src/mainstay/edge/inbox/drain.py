@@ -164,10 +164,13 @@ class Drain:
             path, upto = self._directory / name, imported.get(name, 0)
             if behind:
                 log.error("%s cannot be read from byte %d to %d", path, upto, behind)
-                with suppress(FileExistsError):
-                    os.link(path, path.with_name(f"{name}{DAMAGED}"))
+                _keep_aside(path)
                 await self._note(store, (), {name: (upto, behind)})
             else:
+                if (end := path.stat().st_size) > upto:
+                    # Half a record that nobody relied on, or one that the disk has spoilt: nobody can tell.
+                    log.warning("%s cannot be read from byte %d to its end at %d", path, upto, end)
+                    _keep_aside(path)
                 path.unlink(missing_ok=True)
                 gone.append(name)
         if gone:
@@ -185,6 +188,12 @@ class Drain:
     async def _aside(self, work: Callable[[], T]) -> T:
         with self._clock.busy():
             return await asyncio.to_thread(work)
+
+
+def _keep_aside(path: Path) -> None:
+    """Keep a segment that cannot be read whole, for people."""
+    with suppress(FileExistsError):
+        os.link(path, path.with_name(f"{path.name}{DAMAGED}"))
 
 
 def _again(directory: Path, now: float) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mainstay.edge.inbox.headers import lines_of
 from mainstay.edge.inbox.log import SEGMENT, Log, make, sync_directory
 from mainstay.edge.inbox.record import encode
 from mainstay.edge.inbox.settings import IntakeSettings
@@ -83,4 +84,5 @@ def _arrival(row: sqlite3.Row, sources: Mapping[str, IntakeSettings]) -> Arrival
         # Whether another event of the same id came before is for the journal to say.
         fields["key"] = fields["key"].removesuffix(f" body:{fields['digest'][:32]}")
     settings = sources.get(fields["source"], IntakeSettings())
-    return Arrival(**fields, window=settings.dedup, state=settings.first_state)
+    lines = lines_of(fields["headers"])
+    return Arrival(**fields, window=settings.dedup, state=settings.first_state, lines=lines)

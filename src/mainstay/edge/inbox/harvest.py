@@ -166,7 +166,7 @@ def _behind(path: Path, at: int) -> int:
     if path.stat().st_size <= at:
         return 0
     data = path.read_bytes()
-    while (at := data.find(MARK, at + 1)) > 0:
+    while (at := data.find(MARK[:3], at + 1)) > 0:
         if whole(data, at):
             return at
     return 0

@@ -1,5 +1,6 @@
 """Headers as they lie in the log, and as the journal has them: as JSON, which is written when they are imported."""
 
+import json
 from json.encoder import encode_basestring_ascii as quoted
 
 from mainstay.edge.http.exchange import Header
@@ -34,6 +35,11 @@ def pairs(lines: bytes) -> list[Header]:
             name, _, value = line.partition(b":")
             found.append((name, value))
     return found
+
+
+def lines_of(text: str) -> bytes:
+    """Give as lines what is written as JSON."""
+    return joined([(name.encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(text)])
 
 
 def agent(headers: list[Header]) -> str | None:

@@ -5,16 +5,20 @@ A reader stops at the first record that is not whole: it is being written just n
 
 import math
 import struct
+from typing import Final
 from zlib import crc32
 
-from mainstay.edge.inbox.headers import agent, pairs, written
+from mainstay.edge.inbox.headers import agent, lines_of, pairs, written
 from mainstay.store.inbox import Arrival
 
-MARK = b"mhk2"
+MARK: Final = b"mhk2"
+FORMER: Final = b"mhk1"
+"""The mark of an earlier version, which wrote headers as JSON and the sender's program besides."""
 FRAME = struct.Struct("<4sII")
 """The mark, the bytes that follow the frame, and their CRC-32."""
 FIXED = struct.Struct("<ddd12i")
 """Times of arrival and of signing (NaN: unknown), the window, and the lengths of twelve texts (-1: there is none)."""
+FORMER_FIXED = struct.Struct("<ddd13i")
 LEAST = FRAME.size + FIXED.size
 LARGEST = 64 * 2**20
 """More bytes than a record ever has; a length above it is none."""
@@ -55,7 +59,7 @@ def whole(data: bytes, at: int) -> int:
     mark, length, checksum = FRAME.unpack_from(data, at)
     start: int = at + FRAME.size
     end: int = start + length
-    if mark != MARK or length > LARGEST or length < FIXED.size or end > len(data):
+    if (mark != MARK and mark != FORMER) or length > LARGEST or length < FIXED.size or end > len(data):
         return 0
     return end if crc32(memoryview(data)[start:end]) == checksum else 0
 
@@ -65,7 +69,11 @@ def wants(data: bytes) -> int:
     if len(data) < FRAME.size:
         return 0
     mark, length, _ = FRAME.unpack_from(data, 0)
-    return FRAME.size + int(length) if mark == MARK and length <= LARGEST else 0
+    return FRAME.size + int(length) if mark in (MARK, FORMER) and length <= LARGEST else 0
+
+
+def _fixed(data: bytes, at: int) -> struct.Struct:
+    return FORMER_FIXED if data.startswith(FORMER, at) else FIXED
 
 
 def called(data: bytes) -> str:
@@ -73,13 +81,15 @@ def called(data: bytes) -> str:
     if len(data) < LEAST or not wants(data):
         return ""
     length: int = FIXED.unpack_from(data, FRAME.size)[3]
-    return data[LEAST : LEAST + max(0, length)].decode("ascii", "replace")
+    here = FRAME.size + _fixed(data, 0).size
+    return data[here : here + max(0, length)].decode("ascii", "replace")
 
 
 def decode(data: bytes, at: int, end: int) -> Arrival:
     """Read the record that is `whole` from `at` to `end`."""
-    received, sent, window, *lengths = FIXED.unpack_from(data, at + FRAME.size)
-    here: int = at + LEAST
+    fixed = _fixed(data, at)
+    received, sent, window, *lengths = fixed.unpack_from(data, at + FRAME.size)
+    here: int = at + FRAME.size + fixed.size
     texts: list[bytes | None] = []
     for length in lengths:
         if length < 0:
@@ -87,6 +97,9 @@ def decode(data: bytes, at: int, end: int) -> Arrival:
         else:
             texts.append(data[here : here + length])
             here += length
+    if fixed is FORMER_FIXED:
+        del texts[7]  # the program stands in the headers
+        texts[2] = lines_of(_text(texts[2]) or "[]")
     identifier, source, lines, digest, peer, query, state, secret, event, kind, order, key = texts
     headers = pairs(lines or b"")
     return Arrival(
