@@ -13,7 +13,7 @@ import pytest
 from mainstay.app.wal import jobs_of
 from mainstay.backup.pgbackrest.info import read_info
 from mainstay.backup.pgbackrest.jobs import PgBackRestBackup, PgBackRestCheck, PgBackRestProof
-from mainstay.backup.pgbackrest.restore import opened, plan, restore_server
+from mainstay.backup.pgbackrest.restore import _begin, _note, opened, plan, restore_server
 from mainstay.backup.pgbackrest.watch import unwell
 from mainstay.backup.physical.picture import pictures
 from mainstay.backup.physical.settings import WalSettings
@@ -178,6 +178,21 @@ def command(tmp_path: Path, server: PostgresServer) -> None:
     assert "by pgbackrest --config=" in planned.stdout, planned.stderr
     refused = mainstay("restore", "shop", "--to", "latest", "--tables", "life", cwd=tmp_path, env=env)
     assert "pgBackRest brings the whole server back" in refused.stderr
+
+
+def test_a_restore_that_died_goes_on_but_never_over_a_server_that_is_whole(tmp_path: Path) -> None:
+    data, mark = tmp_path / "data", tmp_path / "data.mainstay-restore"
+    assert _begin(data, mark, "shop at latest") is False
+    _note(mark, {"what": "shop at latest"})
+    (data / "global").mkdir()
+    (data / "PG_VERSION").touch()
+    assert _begin(data, mark, "shop at latest") is True, "pgBackRest was killed"
+    (data / "recovery.signal").touch()
+    (data / "global" / "pg_control").touch()
+    assert _begin(data, mark, "shop at latest") is True, "the replay was killed"
+    (data / "recovery.signal").unlink()
+    with pytest.raises(MainstayError, match="a whole server"):
+        _begin(data, mark, "shop at latest")
 
 
 async def test_an_archive_that_gets_nothing_is_told(archived: PostgresServer, ports: BackupPorts) -> None:

@@ -190,9 +190,19 @@ def _begin(data: Path, mark: Path, what: str) -> bool:
         raise MainstayError(f"another restore was begun in {data}", hint=f"delete it and {mark}")
     if filled and not mark.is_file():
         raise MainstayError(f"{data} is not empty", hint="name a directory that is empty or not there yet")
+    if filled and _whole(data):
+        raise MainstayError(
+            f"there is a whole server in {data}, and somebody may have used it since",
+            hint=f"start it; to restore it once more, delete it and {mark}",
+        )
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It goes on only where it can see that there was a server.
     return filled and ((data / "PG_VERSION").exists() or (data / "backup.manifest").exists())
+
+
+def _whole(data: Path) -> bool:
+    """Whether a server is through its restore: pgBackRest writes the one file last, PostgreSQL removes the other."""
+    return (data / "global" / "pg_control").exists() and not (data / "recovery.signal").exists()
 
 
 def _noted(mark: Path) -> dict[str, Any]:
