@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from mainstay.backup.data.unpack import unpack
 from mainstay.backup.fetch import Damaged
 from mainstay.core.errors import MainstayError
 from mainstay.core.job import JobFailed
+from mainstay.ports.objects.directory import Directory
 from mainstay.store.backups import BackupState
 from tests.backup.data.room import Room, equal, flip
 
@@ -338,3 +339,21 @@ async def test_it_is_verified_copied_and_kept_like_a_database(room: Room, tree: 
     flip(next(second.path.rglob(TREE)))
     with pytest.raises(JobFailed, match="1 backups of stuff are damaged"):
         await VerifyBackups(database="stuff").run(room.house.run())
+
+
+async def test_a_storage_is_told_how_much_comes(
+    room: Room, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 takes ten thousand parts of an object: one of unknown size could not become larger than 80 GB."""
+    told: dict[str, int] = {}
+    write = Directory.write
+
+    async def asked(self: Directory, name: str, chunks: AsyncIterator[bytes], expect: int) -> None:
+        told[name.rpartition("/")[2]] = expect
+        await write(self, name, chunks, expect)
+
+    monkeypatch.setattr(Directory, "write", asked)
+    room.set(DirectoryData, path=tree, exclude=["holes"])
+    backup = await room.proven()
+    size = room.manifest(backup).pieces[TREE].raw_bytes
+    assert size // 6 < told[TREE] < size

@@ -14,7 +14,7 @@ from mainstay.backup.data.archive import CHANGED, Archiver
 from mainstay.backup.data.base import DataError, Dataset, Landed, Landing, Taken, Taking, Trial
 from mainstay.backup.data.landing import land_at, look_at
 from mainstay.backup.data.stream import file_written, written
-from mainstay.backup.data.tree import Entry, Tally, differences, excluder, pairs, read_tree
+from mainstay.backup.data.tree import Entry, Tally, differences, excluder, pairs, read_tree, size_of
 from mainstay.backup.data.unpack import unpack
 from mainstay.backup.dump import Meter
 from mainstay.backup.manifest import DataManifest
@@ -58,7 +58,8 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
         at, listing = taking.clock.now(), taking.folder / "files.jsonl"
         archiver = Archiver(self.path, excluder(self.exclude), listing)
         meter = Meter(on_bytes=lambda done: taking.run.progress("reading", done, None, "bytes"))
-        await taking.put(TREE, written(archiver.write, meter, taking.rules.nice), meter)
+        size = await asyncio.to_thread(size_of, self.path, excluder(self.exclude))
+        await taking.put(TREE, written(archiver.write, meter, taking.rules.nice), meter, size // 3)
         meter = Meter()
         await taking.put(LISTING, written(file_written(listing), meter), meter)
         if archiver.vanished:

@@ -91,7 +91,8 @@ class RedisData(Dataset, type="redis", shorthand="url"):
         meter = Meter(
             on_bytes=lambda done: taking.run.progress("storing", done, file.stat().st_size, "bytes")
         )
-        await taking.put(DUMP, written(file_written(file), meter, taking.rules.nice), meter)
+        size = file.stat().st_size
+        await taking.put(DUMP, written(file_written(file), meter, taking.rules.nice), meter, size)
         seen = taking.folder / "sample.jsonl"
         await asyncio.to_thread(seen.write_bytes, b"".join(each.line() for each in same))
         meter = Meter()

@@ -72,7 +72,9 @@ class SqliteData(Dataset, type="sqlite", shorthand="path"):
         meter = Meter(
             on_bytes=lambda done: taking.run.progress("storing", done, copy.stat().st_size, "bytes")
         )
-        await taking.put(FILE, written(file_written(copy), meter, taking.rules.nice), meter)
+        await taking.put(
+            FILE, written(file_written(copy), meter, taking.rules.nice), meter, copy.stat().st_size // 3
+        )
         return Taken(
             at=at,
             program=f"SQLite {sqlite3.sqlite_version}",

@@ -23,6 +23,8 @@ OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 PLAIN = 0o1777
 """The bits of a mode that everybody may set, whoever a file belongs to."""
 SHOWN = 100
+BESIDES = 1024
+"""Bytes of an entry's header in an archive, and of what a file is filled up with."""
 
 
 class Entry(NamedTuple):
@@ -200,6 +202,14 @@ def read_tree(root: Path, on_bytes: Callable[[int], None]) -> Iterator[Entry]:
             done += entry.size
             on_bytes(done)
         yield entry
+
+
+def size_of(root: Path, out: Callable[[str], bool]) -> int:
+    """Give about how many bytes an archive of a tree has: who stores it must know, or there may be no end of parts."""
+    total = 0
+    for found in walk(root, out, lambda path: None):
+        total += BESIDES + (found.info.st_size if stat.S_ISREG(found.info.st_mode) else 0)
+    return total
 
 
 def _hash(found: Found) -> str:
