@@ -328,6 +328,10 @@ def test_the_doctor_looks_at_the_edge_and_what_it_delivers(
         "nobody listens on 127.0.0.1:9",
     )
     assert "cannot be reached; 0 wait" in lines["target of bank"]["detail"]
+    (company.home / "inbox").mkdir(exist_ok=True)
+    (company.home / "inbox" / "x.refused").touch()
+    lines = {line["what"]: line for line in cli("doctor", "--json").data["lines"]}
+    assert lines["log of webhooks"]["detail"].startswith("1 file in ")
     assert lines["target of shop"]["detail"] == "0 delivered, 0 wait"
     assert lines["target of kept"]["detail"].startswith("nobody (no deliver_to): 0 kept")
     assert "nothing fails; 3 lines to look at" in cli("doctor").out

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.edge.inbox.drain import REFUSED
 from mainstay.edge.inbox.harvest import harvest, read
-from mainstay.edge.inbox.log import DIRECTORY
+from mainstay.edge.inbox.log import DIRECTORY, REFUSED
 from mainstay.store import inbox
 from mainstay.store.inbox import Arrival
 from mainstay.store.inbox_delivery import Event

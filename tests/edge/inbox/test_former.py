@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.edge.inbox.drain import DAMAGED, Drain
+from mainstay.edge.inbox.drain import Drain
 from mainstay.edge.inbox.former import NAME as SPOOL
+from mainstay.edge.inbox.log import DAMAGED
 from mainstay.edge.inbox.record import called, decode, encode, whole
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import SystemClock

@@ -280,6 +280,7 @@ async def test_what_makes_two_alike_can_be_chosen(journal: Journal, tmp_path: Pa
         ("header:X-Shop", "7"),
         ("body:data.customer", "c1"),
         ("body:data.list", None),
+        ("body:data.odd", "a\ufffdb"),
         ("body:no", None),
     ],
 )
@@ -287,7 +288,9 @@ async def test_the_order_key_is_found(
     journal: Journal, tmp_path: Path, order_by: str, wanted: str | None
 ) -> None:
     async with with_source(journal, tmp_path, order_by=order_by) as edge:
-        await edge.sender().send(b'{"data": {"customer": "c1", "list": [1]}}', ("X-Shop", "7"))
+        await edge.sender().send(
+            b'{"data": {"customer": "c1", "list": [1], "odd": "a\\u0000b"}}', ("X-Shop", "7")
+        )
     assert [event.order_key for event in await events(journal)] == [wanted]
 
 

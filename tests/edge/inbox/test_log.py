@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mainstay.core.errors import JournalError
 from mainstay.edge.inbox import log as log_module
-from mainstay.edge.inbox.drain import DAMAGED, REFUSED, Drain, _put_aside
+from mainstay.edge.inbox.drain import Drain, _put_aside
 from mainstay.edge.inbox.harvest import Harvest, Part, harvest, read
 from mainstay.edge.inbox.known import Known
-from mainstay.edge.inbox.log import Log, segments
+from mainstay.edge.inbox.log import DAMAGED, REFUSED, Log, segments
 from mainstay.edge.inbox.record import decode, encode, whole
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import FakeClock
@@ -147,6 +149,15 @@ def test_the_log_is_bounded(directory: Path) -> None:
     bounded.close()
     with pytest.raises(JournalError, match="wait for the journal"):
         append(Log(directory, CLOCK, most=1000), arrival())
+
+
+def test_what_the_journal_would_not_have_counts_to_the_log(directory: Path, written: Log) -> None:
+    bounded = Log(directory, CLOCK, most=1000)
+    append(bounded, arrival())
+    bounded.close()
+    (directory / f"x{REFUSED}").write_bytes(bytes(1000))
+    with pytest.raises(JournalError, match="wait for the journal"):
+        append(bounded, arrival())
 
 
 def test_segments_of_several_processes_are_read_in_one_order(directory: Path) -> None:
@@ -324,3 +335,26 @@ def test_nobody_else_may_read_what_the_log_holds(directory: Path, written: Log) 
     assert len([*directory.glob(f"*{REFUSED}")]) == 1
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+
+
+async def test_a_journal_that_takes_nothing_at_all_has_nothing_put_aside(
+    tmp_path: Path, directory: Path, written: Log
+) -> None:
+    """Else each attempt would write all that waits once more."""
+    events = [arrival(b"%d" % number) for number in range(3)]
+    append(written, *events)
+    async with opened(tmp_path) as store:
+        path = sqlite_journal(tmp_path).url.removeprefix("sqlite:")
+        with closing(sqlite3.connect(path)) as broken:
+            for table in ("inbox", "inbox_log"):
+                broken.execute(
+                    f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+                )
+            for _ in range(2):
+                with pytest.raises(JournalError, match="no"):
+                    await Drain(directory, CLOCK).empty(store, Turn(directory))
+            assert not list(directory.glob(f"*{REFUSED}"))
+            broken.execute("DROP TRIGGER no_inbox")
+            broken.execute("DROP TRIGGER no_inbox_log")
+        await Drain(directory, CLOCK).empty(store, Turn(directory))
+        assert await kept(store) == ids(events)

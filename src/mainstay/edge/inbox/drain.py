@@ -17,7 +17,7 @@ from mainstay.core import crash
 from mainstay.core.errors import JournalError
 from mainstay.core.ids import new_id
 from mainstay.edge.inbox.harvest import Harvest, harvest, spent
-from mainstay.edge.inbox.log import DRAFT, ENDING, make, segments, sync_directory, told
+from mainstay.edge.inbox.log import DAMAGED, DRAFT, ENDING, REFUSED, make, segments, sync_directory, told
 from mainstay.edge.inbox.record import encode
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import Clock
@@ -42,8 +42,6 @@ PAUSE = 1.0
 """Seconds until the next attempt when the journal, or the disk, refused the last one."""
 OLD = 3600.0
 """Seconds after which a segment that was never begun is removed."""
-REFUSED, DAMAGED = ".refused", ".damaged"
-"""End the names of what the journal would not have, which is tried again at every start, and of what cannot be read."""
 
 
 class Drain:
@@ -129,6 +127,8 @@ class Drain:
         try:
             await self._note(store, found.events, found.spans)
         except Rejected:
+            # When it does not take this either it is not for what is in the events: nothing is put aside.
+            await self._note(store, (), {name: (start, start) for name, (start, _) in found.spans.items()})
             refused = await self._piecewise(store, found.events)
             if refused:
                 await self._aside(partial(_put_aside, self._directory, refused, self._clock.now()))

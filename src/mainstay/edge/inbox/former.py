@@ -46,7 +46,7 @@ def take_over(directory: Path, sources: Mapping[str, IntakeSettings], clock: Clo
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", PATIENCE, uri=True)) as spool:
             spool.row_factory = sqlite3.Row
             count = _move(spool, Log(directory, clock, most=sys.maxsize), sources)
-    except sqlite3.Error as fault:
+    except (sqlite3.Error, ValueError) as fault:
         if path.exists():  # else another process was faster
             log.error("webhooks may wait in %s, which cannot be read: %s", path, fault)
         return 0

@@ -19,6 +19,8 @@ from mainstay.ports.clock import Clock
 DIRECTORY = "inbox"
 """Where the log lies, below `state_dir`."""
 ENDING, DRAFT = ".log", ".new"
+REFUSED, DAMAGED = ".refused", ".damaged"
+"""End the names of what the journal would not have, which is tried again at every start, and of what cannot be read."""
 SEGMENT = 8 * 2**20
 """Bytes after which a new segment is begun."""
 OLDEST = 3600.0
@@ -78,8 +80,8 @@ class Log:
         """See which segments are there, and that they are not too many."""
         self._looked = self._clock.monotonic()
         make(self._directory)
-        sizes = segments(self._directory)
-        self.present = frozenset(sizes)
+        sizes = segments(self._directory, REFUSED)
+        self.present = frozenset(name for name in sizes if name.endswith(ENDING))
         if sum(sizes.values()) > self._most:
             self._looked -= LOOK  # look again before the next write
             raise JournalError(
@@ -160,12 +162,13 @@ def _put(file: int, pieces: Sequence[bytes]) -> int:
     return size
 
 
-def segments(directory: Path) -> dict[str, int]:
-    """Give the segments that are there, the oldest first, and their sizes. Raises `OSError`."""
+def segments(directory: Path, *besides: str) -> dict[str, int]:
+    """Give the segments that are there, the oldest first, and their sizes; `besides`, files with other endings. Raises
+    `OSError`."""
     found: dict[str, int] = {}
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith(ENDING):
+            if entry.name.endswith((ENDING, *besides)):
                 with suppress(FileNotFoundError):
                     found[entry.name] = entry.stat().st_size
     return dict(sorted(found.items()))

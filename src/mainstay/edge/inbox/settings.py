@@ -73,4 +73,6 @@ class IntakeSettings(Settings):
         if place == "all":
             return "all"
         found = headers.get(name) if place == "header" else inside(*name.split("."))
-        return str(found)[:200] if isinstance(found, str | int | float) else None
+        if not isinstance(found, str | int | float):
+            return None
+        return str(found)[:200].replace("\0", "\ufffd")  # PostgreSQL keeps no NUL
