@@ -13,7 +13,7 @@ from mainstay.backup.look import Narrator
 from mainstay.backup.physical.cluster import FAST, Cluster
 from mainstay.backup.physical.plan import Route
 from mainstay.backup.physical.restore import throwaway
-from mainstay.backup.physical.under_way import MARK, database_is_whole, make_database, schema_under_way
+from mainstay.backup.physical.under_way import MARK, database_under_way, schema_under_way
 from mainstay.backup.ports import BackupPorts
 from mainstay.backup.session import one, session, told
 from mainstay.core.crash import point
@@ -64,18 +64,16 @@ async def restore_tables(
 async def restore_database(told_to: Narrator, ports: BackupPorts, found: Route, target: Dsn) -> Copied:
     """Bring a whole database back into one that is empty or not there yet. Raises `MainstayError`."""
     name = target.name
-    made = await make_database(told_to, target.with_(dbname="postgres"), name)
-    if not made:
-        await _empty(target, name)
-    async with throwaway(told_to, ports, found) as cluster, cluster.running(FAST):
-        point("tables.restored")
-        here = cluster.dsn(found.base.name)
-        complaints = await _carry(told_to, ports, cluster, here, target, [])
-        rows = await _count(here)
-    await _compare_all(target, rows)
-    point("tables.compared")
-    if made:
-        await database_is_whole(target)
+    async with database_under_way(told_to, target) as made:
+        if not made:
+            await _empty(target, name)
+        async with throwaway(told_to, ports, found) as cluster, cluster.running(FAST):
+            point("tables.restored")
+            here = cluster.dsn(found.base.name)
+            complaints = await _carry(told_to, ports, cluster, here, target, [])
+            rows = await _count(here)
+        await _compare_all(target, rows)
+        point("tables.compared")
     return Copied(name, None, rows, complaints)
 
 
