@@ -4,12 +4,13 @@ Whoever is measured has one core to itself with all of its processes (Redis, scr
 origin have another. CPU is the processor time that the kernel counted for these processes, for each request; it is
 the figure that other load on the machine disturbs least. Full load is 64 connections that ask again at once; the calm
 trials are a thousand requests a second at random moments. Webhooks are signed JSON of 1 KiB and every one is on disk
-before its answer, except with "not waiting". Their CPU is counted until all of them are in the journal: ours are
-brought there after the answer by the agent, on the same core (webhooks_cpu_import is its part). The gateway checks a
-token, limits, tells the origin who asks, measures and writes an access log; peers do what their names say. Its load
-is a hundred users in turn, with the same requests again and again (1k, 100k), with another path each time (1k_paths),
-and with another path and another header each time (1k_traces). The flood comes from another address than good users,
-in windows that take turns with quiet ones.
+before its answer, except with "not waiting". Ours are in a log then, as a peer's are in its list, and the agent
+brings them into the journal on the same core: after the load for the rates beside peers, during it for
+webhooks_sustained. Their CPU is counted until all of them are there (webhooks_cpu_import is the agent's part). The
+gateway checks a token, limits, tells the origin who asks, measures and writes an access log; peers do what their
+names say. Its load is a hundred users in turn, with the same requests again and again (1k, 100k), with another path
+each time (1k_paths), and with another path and another header each time (1k_traces). The flood comes from another
+address than good users, in windows that take turns with quiet ones.
 """
 # engines: wrk gcc nginx redis webhook caddy haproxy
 
@@ -19,7 +20,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -43,6 +44,7 @@ INTAKES: dict[str, tuple[str, Start]] = {
     "webhook_async": ("Debian's webhook, not waiting", partial(webhooks.debian_webhook, waits=False)),
     "uvicorn": ("uvicorn over the same store", webhooks.same_store),
 }
+SUSTAINED: Start = partial(webhooks.ours, later=False)
 _runs = count()
 
 
@@ -77,6 +79,8 @@ def inbox(scratch: Path) -> Iterator[Row]:
             entry = start({})
             if entry is not None:
                 loads[name].append(taken(entry, logs if name == "ours" else []))
+        if (entry := SUSTAINED({})) is not None:
+            loads["sustained"].append(taken(entry, logs))
     yield from full(loads)
     yield Row("edge", "webhooks_log", max(logs), "MB of write-ahead log")
     yield from calm_and_slow(scratch)
@@ -88,6 +92,8 @@ def full(loads: Mapping[str, list[Load]]) -> Iterator[Row]:
     for name, (title, _) in list(INTAKES.items())[1:]:
         rates = [middle(loads[each], "rate") for each in ("ours", name)]
         yield Row("edge", f"webhooks_rate_{name}", rates[0] or 0, "webhooks/s", title, rates[1])
+    rates = [middle(loads[each], "rate") for each in ("sustained", "redis")]
+    yield Row("edge", "webhooks_sustained", rates[0] or 0, "webhooks/s", REDIS, rates[1])
     for name, (title, _) in list(INTAKES.items())[1:]:
         costs = [middle(loads[each], "cost") for each in ("ours", name)]
         yield Row("edge", f"webhooks_cpu_{name}", costs[0] or 0, CPU, title, costs[1])
@@ -111,7 +117,8 @@ def taken(entry: Entry, logs: list[float]) -> Load:
         warm = webhook_storm(entry, 1).requests if entry.keeps else 0
         all_kept(entry, warm)
         before, parts = entry.team.spent(), entry.team.parts()
-        load = webhook_storm(entry, window())
+        with entry.team.alone() if entry.later else nullcontext():
+            load = webhook_storm(entry, window())
         # What comes after the answer counts too: the import of what was logged, until nothing is left of it.
         all_kept(entry, warm + load.requests)
         imported = sum(entry.team.parts()[1:]) - sum(parts[1:])

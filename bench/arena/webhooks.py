@@ -40,20 +40,25 @@ class Entry:
     kept: Callable[[], int]
     keeps: bool = True
     """Whether it promises to have kept what it acknowledged."""
+    later: bool = False
+    """Whether what comes after the answer waits for the end of the load."""
 
 
 Start = Callable[[Mapping[str, str]], Entry | None]
 """Starts somebody with these variables added to its environment; None when a program is missing."""
 
 
-def ours(env: Mapping[str, str]) -> Entry:
-    """The edge as it ships, and the agent that brings what it took into the journal, both on one core."""
+def ours(env: Mapping[str, str], *, later: bool = True) -> Entry:
+    """The edge as it ships, and the agent that brings what it took into the journal, both on one core.
+
+    A peer's list is read by nobody while it is measured; so the agent waits for the end of the load, or does not wait.
+    """
     made = configured("edge")
     environment = {"MAINSTAY_WEBHOOK_BENCH": SECRET, **env}
     made.python("mainstay", "up", "--only", "edge", env=environment)
     importer = Contestant("agent")
     importer.beside(made, "mainstay", "up", "--only", "agent", env=environment)
-    return Entry(Team([made, importer]), partial(rows, made.base / "journal.db"))
+    return Entry(Team([made, importer]), partial(rows, made.base / "journal.db"), later=later)
 
 
 def same_store(env: Mapping[str, str]) -> Entry:
