@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -15,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.arena.ring import Contestant, Team, found
+from mainstay.edge.inbox.turn import AGENT
+from tests.helpers import eventually
 from tests.servers.process import LOOPBACK, free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -58,7 +61,19 @@ def ours(env: Mapping[str, str], *, later: bool = True) -> Entry:
     made.python("mainstay", "up", "--only", "edge", env=environment)
     importer = Contestant("agent")
     importer.beside(made, "mainstay", "up", "--only", "agent", env=environment)
+    # Before it is there, the edge does its work.
+    eventually(partial(held, made.base / "state" / "inbox" / AGENT), 60)
     return Entry(Team([made, importer]), partial(rows, made.base / "journal.db"), later=later)
+
+
+def held(lock: Path) -> bool:
+    """Whether somebody holds a lock file for himself."""
+    with lock.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def same_store(env: Mapping[str, str]) -> Entry:

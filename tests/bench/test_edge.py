@@ -52,6 +52,6 @@ def test_every_goal_of_a_peer_is_that_of_a_contestant() -> None:
         if bench == "edge" and trial.startswith("webhooks_rate_"):
             assert trial.removeprefix("webhooks_rate_") in INTAKES
         if bench == "edge" and trial.startswith("gateway_cpu_"):
-            _, _, size, peer = trial.split("_", 3)
-            assert size in gateway.SIZES
+            size, _, peer = trial.removeprefix("gateway_cpu_").rpartition("_")
+            assert size in gateway.LOADS
             assert peer in gateway.NAMES
