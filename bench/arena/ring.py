@@ -121,8 +121,8 @@ class Team(list[Contestant]):
                 os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End them all."""
-        for each in self:
+        """End them all, those first who work in the directory of another."""
+        for each in reversed(self):
             each.__exit__(None, None, None)
 
 
