@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -254,6 +255,26 @@ async def test_sealed_segments_go_once_the_journal_has_them(
         await Drain(directory, CLOCK).empty(store, Turn(directory))
         assert segments(directory) == {}
         assert await store.read(inbox.imported) == {}
+
+
+async def test_a_segment_stays_while_the_journal_has_less_than_it_said(
+    tmp_path: Path, directory: Path, written: Log
+) -> None:
+    """It was set back to an hour ago, or a standby took over that had not got everything."""
+    one = arrival()
+    append(written, one)
+    async with opened(tmp_path) as store:
+        drain = Drain(directory, CLOCK)
+        await drain.empty(store, Turn(directory))
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as before:
+            for table in ("inbox", "inbox_seen", "inbox_log"):
+                before.execute(f"DELETE FROM {table}")
+            before.commit()
+        written.close()
+        drain._tidied = -math.inf
+        for _ in range(2):
+            await drain.empty(store, Turn(directory))
+        assert await kept(store) == [one.id]
 
 
 async def test_what_the_disk_lost_holds_back_nothing_behind_it(

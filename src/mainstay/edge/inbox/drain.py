@@ -159,9 +159,15 @@ class Drain:
 
     async def _tidy(self, store: Store) -> None:
         """Remove segments that are done with."""
-        imported, gone = self._imported or {}, list[str]()
-        for name, behind in (await self._aside(partial(spent, self._directory, imported))).items():
+        known, gone = self._imported or {}, list[str]()
+        found = await self._aside(partial(spent, self._directory, known))
+        # A standby that took over, or a journal that was set back, may have less than was said before.
+        imported = await store.read(inbox.imported) if found else known
+        for name, behind in found.items():
             path, upto = self._directory / name, imported.get(name, 0)
+            if upto != known.get(name, 0):
+                self._imported = None
+                return
             if behind:
                 log.error("%s cannot be read from byte %d to %d", path, upto, behind)
                 _keep_aside(path)
