@@ -13,7 +13,7 @@ import pytest
 from mainstay.backup.data.base import DataError
 from mainstay.backup.data.directory import compared
 from mainstay.backup.data.restic import ResticData
-from mainstay.backup.data.restic_program import ResticFault, as_argument
+from mainstay.backup.data.restic_program import Restic, ResticFault, as_argument
 from mainstay.backup.data.stable import Witness
 from mainstay.backup.data.tree import Entry, differences, read_tree
 from mainstay.backup.keeping import VerifyBackups
@@ -100,6 +100,15 @@ async def test_a_wrong_password_makes_no_second_repository(room: Room, tree: Pat
         await room.backup()
     assert "wrong horse" not in str(fault.value)
     assert len(list((repository(room) / "keys").iterdir())) == 1
+
+
+async def test_its_password_lies_nowhere(room: Room, tree: Path, tmp_path: Path) -> None:
+    """A process that is killed would leave it there."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    made = Restic(room.house.vault, "stuff", PASSWORD, folder)
+    assert (await made.prepared("snapshots", "--json", make=True)).text.strip() in ("null", "[]")
+    assert [path.name for path in folder.iterdir()] == ["output"]
 
 
 async def test_a_bucket_holds_a_repository_as_well(room: Room, tree: Path, bucket: Bucket) -> None:

@@ -1,4 +1,4 @@
-"""restic as a child process: its password in a file of ours, its secrets in the environment, its answers as JSON."""
+"""restic as a child process: its secrets in the environment, which nobody else can read, its answers as JSON."""
 
 import json
 import os
@@ -80,13 +80,11 @@ class Restic:
         native = self.storage.native(f"{HOUSE}/restic/{self.name}")
         if native is None:
             raise DataError(f"restic cannot write to {self.storage.target()}")
-        key, output = self.folder / "key", self.folder / "output"
-        key.touch(0o600)
-        key.write_text(self.password.reveal())
+        output = self.folder / "output"
         cache = ["--cache-dir", str(self.cache / PROGRAM)] if self.cache else ["--no-cache"]
-        env = environment(
-            RESTIC_REPOSITORY=native.address, RESTIC_PASSWORD_FILE=str(key), **native.environment
-        )
+        # Not in a file: who is killed would leave it behind.
+        secrets = {"RESTIC_PASSWORD": self.password.reveal(), **native.environment}
+        env = environment(RESTIC_REPOSITORY=native.address, **secrets)
         argv = gently([PROGRAM, *cache, *words], nice)
         complaints: list[str] = []
 
