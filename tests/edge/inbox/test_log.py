@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -124,7 +125,7 @@ def test_what_was_taken_back_from_a_full_disk_hides_nothing_that_comes_after_it(
         upto.update({name: end for name, (_, end) in found.spans.items()})
         return ids(found.events)
 
-    real, found = log_module._put, list[str]()
+    real, found = os.writev, list[str]()
 
     def full(file: int, pieces: Sequence[bytes]) -> int:
         real(file, pieces)
@@ -134,7 +135,7 @@ def test_what_was_taken_back_from_a_full_disk_hides_nothing_that_comes_after_it(
     for _ in range(3):
         refused = arrival(b"refused" * 20), arrival()
         with monkeypatch.context() as patch:
-            patch.setattr(log_module, "_put", full)
+            patch.setattr("os.writev", full)
             with pytest.raises(JournalError, match="full"):
                 append(written, *refused)
     assert found[0] == before.id
