@@ -1,6 +1,7 @@
 """A directory by restic: only what changed since the last backup is read and stored."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,6 +66,7 @@ class ResticData(Dataset, type="restic"):
         await self.examine()
         at = taking.clock.now()
         repository = Restic(taking.storage, taking.name, self.password, taking.folder, taking.cache)
+        info = await asyncio.to_thread(self.path.stat)
         witness = Witness(self.path, excluder(self.exclude), taking.folder)
         await asyncio.to_thread(witness.before)
         done = await self._snapshot(taking, repository)
@@ -90,7 +92,13 @@ class ResticData(Dataset, type="restic"):
             said=f"{witness.tally.said}, {witness.read} of them read",
             counted=counted,
             unproven=unproven,
-            facts={"snapshot": str(snapshot["snapshot_id"]), "bytes": str(witness.tally.bytes)},
+            facts={
+                "snapshot": str(snapshot["snapshot_id"]),
+                "bytes": str(witness.tally.bytes),
+                "mode": oct(info.st_mode & 0o7777),
+                "uid": str(info.st_uid),
+                "gid": str(info.st_gid),
+            },
             besides=int(snapshot["data_added"]),
         )
 
@@ -173,7 +181,23 @@ class ResticData(Dataset, type="restic"):
     async def land(cls, trial: Trial, into: str, *, replace: bool) -> Landed:
         repository = _repository(trial)
         await asyncio.to_thread(lambda: room_for(trial.manifest, Path(into).absolute().parent))
-        return await land_at(trial, into, lambda draft: _restored(trial, repository, draft))
+
+        async def fill(draft: Path) -> Judgement:
+            judgement = await _restored(trial, repository, draft)
+            await asyncio.to_thread(_open, trial.manifest, draft)
+            return judgement
+
+        return await land_at(trial, into, fill)
+
+
+def _open(manifest: DataManifest, root: Path) -> None:
+    """Give the directory itself the mode and, as root, the owner that it had: restic has only what is in it."""
+    facts = manifest.facts
+    if "mode" not in facts:
+        return
+    if os.geteuid() == 0:
+        os.chown(root, int(facts["uid"]), int(facts["gid"]))
+    root.chmod(int(facts["mode"], 8))
 
 
 def _listed(listing: Path, paths: set[str]) -> list[str]:
