@@ -85,6 +85,11 @@ async def _verify(run: RunContext, ports: BackupPorts, database: str) -> dict[st
         except MainstayError as fault:
             run.log(f"{each.storage} cannot be asked: {fault}")
             faults[each.storage] = f"{each.storage}: {fault.what}"
+    for name, wrong in pace.looked.items():
+        if wrong:
+            faults[name] = (
+                f"what the backups in {name} share is damaged, take a new one now: {'; '.join(wrong)}"
+            )
     return {
         "verified": len(readable),
         "bytes": pace.done,

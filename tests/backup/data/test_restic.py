@@ -87,8 +87,12 @@ async def test_only_what_changed_is_stored_and_each_is_proven(room: Room, tree: 
     damage(repository(room))
     assert (await room.house.prove(second)).verdict is BackupState.FAILED
     room.house.clock.step(3600)
-    with pytest.raises(JobFailed, match="1 backups of stuff are damaged"):
+    state = (await room.house.get(second.id)).state
+    with pytest.raises(JobFailed, match="share is damaged, take a new one now"):
         await VerifyBackups(database="stuff").run(room.house.run())
+    assert (await room.house.get(second.id)).state is state, (
+        "who fails is deleted, and which need it is not known"
+    )
 
 
 async def test_a_wrong_password_makes_no_second_repository(room: Room, tree: Path) -> None:
