@@ -46,6 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where the groups have no effect: a pytest that xdist does not know forgets them, and all gets slow."""
+    loose = [
+        item for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+    ]
+    if hasattr(session.config, "workerinput") and loose:
+        raise pytest.UsageError(f"{loose[0].nodeid} was not kept together with what shares its engine")
+
+
 def _turn(item: pytest.Item) -> int:
     """What takes long begins first: at the end every worker should have something to do."""
     if item.get_closest_marker("xdist_group"):
