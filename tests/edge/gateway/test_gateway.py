@@ -231,7 +231,7 @@ CERTIFICATES: list[tuple[str, bytes, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("subject", "der", "name"), CERTIFICATES)
+@pytest.mark.parametrize(("subject", "der", "name"), CERTIFICATES, ids=range(len(CERTIFICATES)))
 async def test_who_a_certificate_is_of(
     read: Read, tmp_path: Path, subject: str, der: bytes, name: str | None
 ) -> None:
