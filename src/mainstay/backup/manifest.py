@@ -5,7 +5,7 @@ a manifest there is no backup.
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mainstay.backup.fingerprint import Counted, Method
 from mainstay.backup.schema import Schema
 from mainstay.core.errors import MainstayError
-from mainstay.ports.objects.base import Storage
+from mainstay.ports.objects.base import Storage, Stored
 from mainstay.ports.objects.seal import Broken
+
+if TYPE_CHECKING:
+    from mainstay.backup.dump import Meter
 
 FORMAT = 1
 DUMP = "dump.pgc.zst"
@@ -36,6 +39,17 @@ class Piece(BaseModel):
     sha256: str
     raw_bytes: int
     raw_sha256: str
+
+    @classmethod
+    def of(cls, path: str, stored: Stored, raw: "Meter") -> Self:
+        """Give the piece at `path`: as it was stored, of what was measured before it was packed."""
+        return cls(
+            path=path,
+            bytes=stored.bytes,
+            sha256=stored.sha256,
+            raw_bytes=raw.raw_bytes,
+            raw_sha256=raw.raw_sha256,
+        )
 
 
 class Server(BaseModel):

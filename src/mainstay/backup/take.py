@@ -236,14 +236,7 @@ async def _globals(source: Source, storage: Storage, place: str) -> tuple[Piece,
 async def _put(storage: Storage, path: str, stream: Any, meter: Meter, expected: int) -> tuple[Piece, Weight]:
     async with aclosing(stream) as chunks:
         stored = await storage.put(path, chunks, expected)
-    piece = Piece(
-        path=path,
-        bytes=stored.bytes,
-        sha256=stored.sha256,
-        raw_bytes=meter.raw_bytes,
-        raw_sha256=meter.raw_sha256,
-    )
-    return piece, stored.kept
+    return Piece.of(path, stored, meter), stored.kept
 
 
 def _pattern(name: str) -> str:

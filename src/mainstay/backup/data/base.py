@@ -1,7 +1,8 @@
 """What every type of other data is given and gives: it takes itself, and is restored and compared like a database."""
 
+import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,13 +58,7 @@ class Taking:
         path = f"{self.place}/{name}"
         async with aclosing(paced(stream, self.rules.limit, self.clock)) as chunks:  # type: ignore[type-var]
             stored = await self.storage.put(path, chunks, expected)
-        piece = Piece(
-            path=path,
-            bytes=stored.bytes,
-            sha256=stored.sha256,
-            raw_bytes=meter.raw_bytes,
-            raw_sha256=meter.raw_sha256,
-        )
+        piece = Piece.of(path, stored, meter)
         self.pieces[name], self.weights[name] = piece, stored.kept
         return piece
 
@@ -118,6 +113,14 @@ class Trial:
             self.told_to.progress("restoring", done, piece.bytes, "bytes")
 
         await fetch(self.storage, piece, sink, got, weight_of(self.backup, piece.path))
+
+    async def feed(self, name: str, sink: int) -> None:
+        """Unpack a piece into a pipe whose reader says himself why he gives up. Raises `Damaged`, `StorageError`."""
+        try:
+            with suppress(BrokenPipeError):
+                await self.into(name, sink)
+        finally:
+            os.close(sink)
 
     def _piece(self, name: str) -> Piece:
         try:

@@ -3,15 +3,12 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
-
-from pydantic import Field
 
 from mainstay.backup.compare import Judgement
 from mainstay.backup.data.archive import CHANGED, Archiver
-from mainstay.backup.data.base import DataError, Dataset, Landed, Landing, Taken, Taking, Trial
+from mainstay.backup.data.base import Landed, Landing, Taken, Taking, Trial
+from mainstay.backup.data.files import Files
 from mainstay.backup.data.landing import land_at, look_at
 from mainstay.backup.data.stream import file_written, written
 from mainstay.backup.data.tree import Entry, Tally, differences, excluder, pairs, read_tree, size_of
@@ -20,7 +17,6 @@ from mainstay.backup.dump import Meter
 from mainstay.backup.manifest import DataManifest
 from mainstay.backup.together import together
 from mainstay.core.errors import MainstayError
-from mainstay.core.paths import ConfigPath
 from mainstay.core.units import format_size
 
 TREE = "tree.tar.zst"
@@ -29,29 +25,13 @@ ROOM = 1.05
 """How much room a restored copy may need, as a multiple of the size of its files."""
 
 
-class DirectoryData(Dataset, type="directory", shorthand="path"):
+class DirectoryData(Files, type="directory", shorthand="path"):
     """Every file below a directory: contents, links, modes, owners and times, in one compressed `tar`.
 
     No full-size copy lies on this machine. The proof unpacks it and compares every entry and the SHA-256 of every file.
     A file that changed while it was read is named, and the backup counts as partially proven. Sockets, pipes, devices,
     access control lists and extended attributes are left out.
     """
-
-    counts: ClassVar[str] = "entries"
-
-    path: ConfigPath = Field(examples=["/var/lib/odoo/filestore"])
-    """The directory. Other file systems that are mounted below it are read, too."""
-    exclude: list[str] = Field(default=[], examples=[["*.tmp", "sessions", "cache/*.bin"]])
-    """Patterns of what is left out: one with a slash is for the path below the directory, one without for
-    every name; `*` stops at slashes."""
-    may_be_empty: bool = False
-    """Whether it is fine that nothing is in it; else that is taken for a file system that is not mounted."""
-
-    def target(self) -> str:
-        return str(self.path)
-
-    async def examine(self) -> str:
-        return await asyncio.to_thread(look_into, self.path, may_be_empty=self.may_be_empty)
 
     async def take(self, taking: Taking) -> Taken:
         await self.examine()
@@ -94,21 +74,6 @@ class DirectoryData(Dataset, type="directory", shorthand="path"):
         return await land_at(trial, into, lambda draft: _restored(trial, draft))
 
 
-def look_into(path: Path, *, may_be_empty: bool) -> str:
-    """Make sure that something is there to be backed up; say so. Raises `DataError`."""
-    try:
-        some = any(path.iterdir())
-    except OSError as fault:
-        raise DataError(
-            f"{path}: {fault.strerror}", hint="is the path right, and may mainstay read it?"
-        ) from None
-    if not some and not may_be_empty:
-        raise DataError(
-            f"{path} is empty", hint="is its file system mounted? if this is fine: may_be_empty: true"
-        )
-    return f"{path} can be read"
-
-
 def room_for(manifest: DataManifest, folder: Path) -> None:
     """Make sure that a copy fits into a folder. Raises `MainstayError`."""
     disk = os.statvfs(folder)
@@ -126,14 +91,7 @@ async def _restored(trial: Trial, root: Path) -> Judgement:
     listing = await trial.file(LISTING)
     source, sink = os.pipe()
 
-    async def feed() -> None:
-        try:
-            with suppress(BrokenPipeError):  # whoever unpacks gave up, and says why
-                await trial.into(TREE, sink)
-        finally:
-            os.close(sink)
-
-    await together(feed(), asyncio.to_thread(_unpack, source, root))
+    await together(trial.feed(TREE, sink), asyncio.to_thread(_unpack, source, root))
     trial.lap("restore")
     trial.told_to.log(f"unpacked {trial.manifest.said}; comparing every file")
     total = int(trial.manifest.facts.get("bytes", "0"))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from asyncio.subprocess import DEVNULL
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -171,13 +170,6 @@ async def _loaded(trial: Trial, server: Server) -> str | None:
     """Load the dump; give what the client complained about. Raises `Unprovable`, `Damaged`."""
     source, sink = os.pipe()
 
-    async def feed() -> None:
-        try:
-            with suppress(BrokenPipeError):  # the client gave up, and says why
-                await trial.into(DUMP, sink)
-        finally:
-            os.close(sink)
-
     argv = [
         client(),
         await asyncio.to_thread(server.file),
@@ -195,7 +187,7 @@ async def _loaded(trial: Trial, server: Server) -> str | None:
             os.close(source)
         return None
 
-    _, said = await together(feed(), load())
+    _, said = await together(trial.feed(DUMP, sink), load())
     return None if said is None else _complaint(said)
 
 

@@ -55,13 +55,7 @@ async def mysql_sandbox(space: Workspace, lower_case: str = "0") -> AsyncIterato
     async with child(
         argv, env=environment(), cwd=home, identity=identity, end="KILL", on_line=heard
     ) as running:
-        waits = [asyncio.create_task(ready.wait()), asyncio.create_task(running.process.wait())]
-        try:
-            await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not ready.is_set():
+        if not await running.until(ready, START_SECONDS):
             raise DataError(f"a MariaDB for the proof did not start: {' '.join(running.said.split())[-300:]}")
         server = Server({"socket": str(socket), "user": "root"}, DATABASE, home, identity)
         await server.ask(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4", database="")

@@ -67,13 +67,7 @@ async def redis_sandbox(dump: Path, space: Workspace) -> AsyncIterator["Redis"]:
     argv = ["/bin/sh", "-c", 'exec "$@" >&2', PROGRAM, program, *_options(home, socket, version)]
     identity = servant.identity()
     async with child(argv, env=environment(), cwd=home, identity=identity, on_line=heard) as running:
-        waits = [asyncio.create_task(ready.wait()), asyncio.create_task(running.process.wait())]
-        try:
-            await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not ready.is_set():
+        if not await running.until(ready, START_SECONDS):
             said = " ".join(running.said.split())[-300:]
             if TOO_NEW in said:
                 raise Unprovable(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from mainstay.backup.compare import Judgement
-from mainstay.backup.data.base import DataError, Dataset, Landed, Landing, Taken, Taking, Trial
-from mainstay.backup.data.directory import LISTING, compared, let_go, look_into, room_for
+from mainstay.backup.data.base import DataError, Landed, Landing, Taken, Taking, Trial
+from mainstay.backup.data.directory import LISTING, compared, let_go, room_for
+from mainstay.backup.data.files import Files
 from mainstay.backup.data.landing import land_at, look_at
 from mainstay.backup.data.restic_program import Done, Restic, ResticFault, as_argument, summary
 from mainstay.backup.data.stable import Witness
@@ -21,7 +22,6 @@ from mainstay.backup.data.tree import Entry, excluder, printable
 from mainstay.backup.dump import Meter
 from mainstay.backup.manifest import DataManifest
 from mainstay.core.job import RunContext
-from mainstay.core.paths import ConfigPath
 from mainstay.core.run import RunState
 from mainstay.core.secret import Secret
 from mainstay.ports.objects.base import Storage
@@ -34,7 +34,7 @@ ENDED = {state.value for state in RunState if state.ended}
 SOME_UNREADABLE = 3
 
 
-class ResticData(Dataset, type="restic"):
+class ResticData(Files, type="restic"):
     """Every file below a directory, incrementally and without storing equal pieces twice, by `restic`.
 
     Its repository lies in the storage, in `.mainstay/restic/NAME`: a directory, or a bucket whose key may delete.
@@ -44,23 +44,9 @@ class ResticData(Dataset, type="restic"):
     """
 
     one_storage: ClassVar[bool] = True
-    counts: ClassVar[str] = "entries"
 
-    path: ConfigPath = Field(examples=["/var/lib/odoo/filestore"])
-    """The directory. Other file systems that are mounted below it are read, too."""
     password: Secret = Field(examples=[{"secret": "restic_password"}])
     """What opens the repository. Without it nothing comes back: keep it elsewhere, too."""
-    exclude: list[str] = Field(default=[], examples=[["*.tmp", "sessions", "cache/*.bin"]])
-    """Patterns of what is left out: one with a slash is for the path below the directory, one without for every name;
-    `*` stops at slashes."""
-    may_be_empty: bool = False
-    """Whether it is fine that nothing is in it; else that is taken for a file system that is not mounted."""
-
-    def target(self) -> str:
-        return str(self.path)
-
-    async def examine(self) -> str:
-        return await asyncio.to_thread(look_into, self.path, may_be_empty=self.may_be_empty)
 
     async def take(self, taking: Taking) -> Taken:
         await self.examine()

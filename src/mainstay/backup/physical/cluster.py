@@ -202,13 +202,7 @@ class Cluster:
         async with child(
             argv, env=environment(), cwd=self._home, identity=self._identity, end="INT", on_line=heard
         ) as running:
-            waits = [asyncio.create_task(ready.wait()), asyncio.create_task(running.process.wait())]
-            try:
-                await asyncio.wait(waits, timeout=LONGEST_START, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-            if not ready.is_set():
+            if not await running.until(ready, LONGEST_START):
                 raise PostgresError(
                     f"the restored server does not start: {(fatal or [running.said])[-1][-400:]}",
                     hint="look at the log of the restore",

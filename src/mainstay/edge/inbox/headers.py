@@ -54,6 +54,12 @@ def written(headers: list[Header]) -> str:
     return f"[{','.join(pieces)}]"
 
 
+def kept(lines: bytes) -> tuple[str, str | None]:
+    """Give what the journal keeps of headers that were written as lines: them as JSON, and the sender's program."""
+    headers = pairs(lines)
+    return written(headers), agent(headers)
+
+
 def _learned(pair: Header) -> str:
     """Write one header. What comes with every request is kept for the next."""
     name, value = pair

@@ -8,7 +8,7 @@ import struct
 from typing import Final
 from zlib import crc32
 
-from mainstay.edge.inbox.headers import agent, lines_of, pairs, written
+from mainstay.edge.inbox.headers import kept, lines_of
 from mainstay.store.inbox import Arrival
 
 MARK: Final = b"mhk2"
@@ -101,17 +101,17 @@ def decode(data: bytes, at: int, end: int) -> Arrival:
         del texts[7]  # the program stands in the headers
         texts[2] = lines_of(_text(texts[2]) or "[]")
     identifier, source, lines, digest, peer, query, state, secret, event, kind, order, key = texts
-    headers = pairs(lines or b"")
+    headers, program = kept(lines or b"")
     return Arrival(
         _text(identifier) or "",
         _text(source) or "",
         received,
-        written(headers),
+        headers,
         data[here:end],
         _text(digest) or "",
         _text(peer) or "",
         _text(query) or "",
-        agent(headers),
+        program,
         _text(secret),
         None if math.isnan(sent) else sent,
         _text(event),

@@ -47,6 +47,16 @@ class Child:
         await self._reader
         return await self.process.wait()
 
+    async def until(self, ready: asyncio.Event, seconds: float) -> bool:
+        """Wait until the program is `ready`, it has ended or the time is over; say whether it is ready."""
+        waits = [asyncio.create_task(ready.wait()), asyncio.create_task(self.process.wait())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return ready.is_set()
+
     @property
     def said(self) -> str:
         """The last lines of its standard error."""

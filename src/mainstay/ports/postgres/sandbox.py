@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mainstay.ports.postgres.child import Child, child
+from mainstay.ports.postgres.child import child
 from mainstay.ports.postgres.dsn import Dsn, PostgresError
 from mainstay.ports.postgres.tools import Toolset
 from mainstay.ports.scratch import Workspace, short_root
@@ -94,20 +94,9 @@ async def sandbox(
         remove=server.data,
         on_line=heard,
     ) as running:
-        await _either(ready, running)
+        if not await running.until(ready, START_SECONDS):
+            raise PostgresError(f"a server for the proof did not start: {running.said[-400:]}")
         yield server
-
-
-async def _either(ready: asyncio.Event, running: Child) -> None:
-    """Wait until the server is ready or has ended."""
-    waits = [asyncio.create_task(ready.wait()), asyncio.create_task(running.process.wait())]
-    try:
-        await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-    if not ready.is_set():
-        raise PostgresError(f"a server for the proof did not start: {running.said[-400:]}")
 
 
 async def _initdb(server: Sandbox, servant: "Servant", more: Mapping[str, str]) -> None:

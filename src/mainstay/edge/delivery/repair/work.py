@@ -10,8 +10,7 @@ from mainstay.edge.delivery.repair.base import Kept, Pairs, Repair, Sent
 from mainstay.edge.delivery.repair.wire import RepairError, Wire
 from mainstay.edge.delivery.targets.base import Tools
 from mainstay.edge.delivery.targets.http import names
-from mainstay.edge.inbox.headers import agent, written
-from mainstay.edge.inbox.headers import pairs as parted
+from mainstay.edge.inbox.headers import kept
 from mainstay.edge.inbox.settings import IntakeSettings
 from mainstay.edge.inbox.source import Source
 from mainstay.edge.schemes.base import CannotSign, Delivery, Headers, Verified
@@ -105,7 +104,7 @@ def _arrival(name: str, settings: IntakeSettings, loaded: tuple[Pairs, bytes], n
     )
     arrival = Source(name, settings).arrival(request, Verified(None), now, new_id(now))
     # It does not go through the log, whose import writes these.
-    arrival.headers, arrival.user_agent = written(parted(arrival.lines)), agent(parted(arrival.lines))
+    arrival.headers, arrival.user_agent = kept(arrival.lines)
     return arrival
 
 
