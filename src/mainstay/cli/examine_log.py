@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from mainstay.cli.words import ago
 from mainstay.core.amounts import format_size
+from mainstay.edge.inbox.drain import LATE
 from mainstay.edge.inbox.harvest import waiting
 from mainstay.edge.inbox.log import DAMAGED, DIRECTORY, ENDING, REFUSED, segments
 from mainstay.store import inbox
 
 if TYPE_CHECKING:
     from mainstay.app import App
-
-LATE = 30.0
-"""Seconds after which a webhook should long be in the journal."""
 
 
 async def waiting_in_log(app: "App") -> tuple[str, bool]:

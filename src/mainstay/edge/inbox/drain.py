@@ -32,6 +32,8 @@ Spans = dict[str, tuple[int, int]]
 
 EVERY = 0.1
 """Seconds between two looks at the log: what came meanwhile shares pages of the journal."""
+LATE = 30.0
+"""Seconds after which an event should long be in the journal."""
 TIDY = 1.0
 """Seconds between two looks for segments that are done with."""
 TIDY_ALONE = 30.0
