@@ -91,6 +91,15 @@ def test_identifiers_of_several_processes_sort_by_microseconds(monkeypatch: pyte
     assert all(name < ids.first_id(moment) for moment, name in zip(moments[1:], made, strict=False))
 
 
+@given(moment=st.integers(1, 2**62 - 1), low=st.integers(0, 2**60 - 1), high=st.integers(0, 15))
+def test_an_identifier_is_one_number_in_base_32(moment: int, low: int, high: int) -> None:
+    """It is put together of parts, for speed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "_last", moment - 1)
+        patch.setattr(ids, "_random", [high, low])
+        assert new_id(0.0) == ids._base32(moment << 64 | high << 60 | low)
+
+
 def test_identifiers_sort_by_time_even_when_the_clock_steps_back() -> None:
     made = [new_id(moment) for moment in (1000.0, 1000.0, 999.0, 1001.0, 5.0)]
     assert made == sorted(set(made))

@@ -17,7 +17,7 @@ from mainstay.core import crash
 from mainstay.core.errors import JournalError
 from mainstay.core.ids import new_id
 from mainstay.edge.inbox.harvest import Harvest, harvest, spent
-from mainstay.edge.inbox.log import DAMAGED, DRAFT, ENDING, REFUSED, make, segments, sync_directory, told
+from mainstay.edge.inbox.log import DAMAGED, DRAFT, ENDING, REFUSED, make, sealed, segments, sync_directory, told
 from mainstay.edge.inbox.record import encode
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import Clock
@@ -32,6 +32,10 @@ Spans = dict[str, tuple[int, int]]
 
 EVERY = 0.1
 """Seconds between two looks at the log: what came meanwhile shares pages of the journal."""
+SOON = 0.02
+"""The same while events come: little at a time, so that an edge on the same core hardly waits for an import."""
+MANY = 400
+"""Events of one import after which the next one follows at once."""
 LATE = 30.0
 """Seconds after which an event should long be in the journal."""
 TIDY = 1.0
@@ -72,7 +76,7 @@ class Drain:
             pause = EVERY
             try:
                 if self._has_work():
-                    pause = 0.0 if await self._in_turn(store, turn) else EVERY
+                    pause = _pause(await self._in_turn(store, turn))
                 else:
                     self.oldest, self.waiting = None, 0
                 self.fault = None
@@ -89,10 +93,11 @@ class Drain:
         except OSError as fault:
             raise told(fault, self._directory) from fault
 
-    async def _in_turn(self, store: Store, turn: Turn) -> bool:
-        """Import some events; false when none waits, or it is not our turn. Raises `JournalError`, `OSError`."""
+    async def _in_turn(self, store: Store, turn: Turn) -> int:
+        """Import some events; give how many: none when none waits, or it is not our turn. Raises `JournalError`,
+        `OSError`."""
         if not turn.take():
-            return False
+            return 0
         try:
             return await self._once(store)
         finally:
@@ -109,7 +114,7 @@ class Drain:
             return True
         return self._clock.monotonic() - self._tidied >= (TIDY if len(sizes) != 1 else TIDY_ALONE)
 
-    async def _once(self, store: Store) -> bool:
+    async def _once(self, store: Store) -> int:
         if not self._begun:
             await self._aside(partial(_again, self._directory, self._clock.now()))
             self._begun = True
@@ -123,7 +128,7 @@ class Drain:
         if self._clock.monotonic() - self._tidied >= TIDY:
             self._tidied = self._clock.monotonic()
             await self._tidy(store)
-        return bool(found.events)
+        return len(found.events)
 
     async def _bring(self, store: Store, found: Harvest) -> None:
         try:
@@ -198,6 +203,13 @@ class Drain:
             return await asyncio.to_thread(work)
 
 
+def _pause(brought: int) -> float:
+    """Seconds until the next look, after an import of so many events."""
+    if not brought:
+        return EVERY
+    return SOON if brought < MANY else 0.0
+
+
 def _keep_aside(path: Path) -> None:
     """Keep a segment that cannot be read whole, for people."""
     with suppress(FileExistsError):
@@ -207,8 +219,10 @@ def _keep_aside(path: Path) -> None:
 def _again(directory: Path, now: float) -> None:
     """Make what the journal would not have wait again, and remove what somebody was about to begin who died."""
     for path in directory.glob(f"*{DRAFT}"):
-        if now - path.stat().st_mtime > OLD:
-            path.unlink()
+        with suppress(FileNotFoundError):
+            # Who is beginning one has its lock: clocks alone could be wrong about how old it is.
+            if now - path.stat().st_mtime > OLD and sealed(path):
+                path.unlink()
     for path in directory.glob(f"*{REFUSED}"):
         path.rename(path.with_suffix(ENDING))
 

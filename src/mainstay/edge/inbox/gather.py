@@ -21,6 +21,8 @@ HEAVIEST = 8 * 2**20
 """Bytes of bodies after which a write takes no further event."""
 AROUND = 2048
 """Bytes that an event takes besides its body, about."""
+ROUNDS = 32
+"""Rounds of the event loop that a write waits at most while each of them brings something more to write."""
 PAUSE = 1.0
 """Seconds for which nothing is taken in after a write has failed; then one batch tries again."""
 
@@ -97,7 +99,20 @@ class Gather:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            await self._settle()
             await self._write(self._next())
+
+    async def _settle(self) -> None:
+        """Let join what has come already, as long as each round of the loop brings more of it.
+
+        Most of what a write costs it costs once, however many events are in it.
+        """
+        before = 0
+        for _ in range(ROUNDS):
+            if not before < len(self._waiting) < LARGEST:
+                break
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _next(self) -> list[tuple[Arrival, Done]]:
         weight, count = 0, 0
