@@ -7,7 +7,7 @@ import threading
 _lock = threading.Lock()
 _last = 0
 _random: list[int] = []
-"""Numbers of 4 and of 60 bits in turn, fetched for many identifiers at a time; a child process must not have the same."""
+"""Numbers of 4 and of 60 bits in turn, for many identifiers at a time; a child process must not have the same ones."""
 os.register_at_fork(after_in_child=_random.clear)
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _LETTERS for low in _LETTERS]

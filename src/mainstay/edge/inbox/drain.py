@@ -17,7 +17,17 @@ from mainstay.core import crash
 from mainstay.core.errors import JournalError
 from mainstay.core.ids import new_id
 from mainstay.edge.inbox.harvest import Harvest, harvest, spent
-from mainstay.edge.inbox.log import DAMAGED, DRAFT, ENDING, REFUSED, make, sealed, segments, sync_directory, told
+from mainstay.edge.inbox.log import (
+    DAMAGED,
+    DRAFT,
+    ENDING,
+    REFUSED,
+    make,
+    sealed,
+    segments,
+    sync_directory,
+    told,
+)
 from mainstay.edge.inbox.record import encode
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import Clock

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 from mainstay.core.errors import JournalError
@@ -21,8 +21,10 @@ HEAVIEST = 8 * 2**20
 """Bytes of bodies after which a write takes no further event."""
 AROUND = 2048
 """Bytes that an event takes besides its body, about."""
+QUIET = 3
+"""Rounds of the event loop that bring nothing, after which a write begins: those just answered come again at once."""
 ROUNDS = 32
-"""Rounds of the event loop that a write waits at most while each of them brings something more to write."""
+"""Rounds after which it begins in any case."""
 PAUSE = 1.0
 """Seconds for which nothing is taken in after a write has failed; then one batch tries again."""
 
@@ -103,16 +105,15 @@ class Gather:
             await self._write(self._next())
 
     async def _settle(self) -> None:
-        """Let join what has come already, as long as each round of the loop brings more of it.
-
-        Most of what a write costs it costs once, however many events are in it.
-        """
-        before = 0
+        """Let join what is coming just now: most of what a write costs it costs once, however many events are in it."""
+        before, quiet = 0, 0
         for _ in range(ROUNDS):
-            if not before < len(self._waiting) < LARGEST:
+            now = len(self._waiting)
+            quiet = quiet + 1 if now == before else 0
+            if quiet >= QUIET or now >= LARGEST:
                 break
-            before = len(self._waiting)
-            await asyncio.sleep(0)
+            before = now
+            await _Round()
 
     def _next(self) -> list[tuple[Arrival, Done]]:
         weight, count = 0, 0
@@ -169,6 +170,13 @@ class Gather:
         self._writing = 0
         self._counts.unsaved.set(len(self._waiting))
         self.bytes -= sum(len(arrival.body) + AROUND for arrival, _ in batch)
+
+
+class _Round:
+    """Lets the event loop go round once, whatever the clock says."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
 
 
 def _tell(done: Done, stored: Stored | None) -> None:
