@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import socket
 import urllib.error
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 from playwright.async_api import Page
 
-from tests.helpers import NeverHappened, aeventually, eventually
+from tests.helpers import ROOT, NeverHappened, aeventually, eventually
 from tests.servers.browser import axe
 from tests.servers.docker import DockerServer
 from tests.servers.faults import FaultProxy
@@ -319,6 +320,22 @@ def test_a_missing_engine_skips_and_where_all_are_wanted_fails(monkeypatch: pyte
     monkeypatch.setenv("MAINSTAY_ENGINES", "all")
     with pytest.raises(pytest.fail.Exception, match="install the package some-package"):
         program("no-such-engine", "some-package")
+
+
+def test_a_new_machine_gets_every_engine_that_tests_start() -> None:
+    """Debian's own tools are everywhere; the client of SSH comes with its server."""
+    text = (ROOT / "dev").read_text()
+    named = re.search(r"^TEST_ENGINES='([^']*)'", text, re.MULTILINE)
+    assert named is not None
+    package_of = dict(re.findall(r"^([a-z-]+):[^: \n]+:([a-z.-]+)$", text, re.MULTILINE))
+    fetched = {package_of[engine] for engine in named[1].split()}
+    wanted = {
+        package
+        for path in (ROOT / "tests").rglob("*.py")
+        for packages in re.findall(r'program\("[^"]+", "([^"]+)"\)', path.read_text())
+        for package in packages.split()
+    }
+    assert wanted - fetched == {"apt", "dpkg", "openssh-client", "some-package", "systemd"}
 
 
 def test_an_engine_that_ends_at_once_says_why(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A year of schedules, and weeks of sudden death: each due run once, none lost, none at the same time as another."""
+"""Months of schedules, and weeks of sudden death: each due run once, none lost, none at the same time as another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tests.engine.colony import DAY, Colony, Work
 from tests.journals import Journal
 
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-YEAR = 365 * DAY
+DAYS = 365 if os.environ.get("MAINSTAY_YEAR") else 100
+"""How much of a year passes. A hundred days have two changes of the clocks, in New York and in Berlin."""
 SEEDS = int(os.environ.get("MAINSTAY_SEEDS", "1"))
 """How many weeks of sudden death."""
 
@@ -40,7 +41,7 @@ async def all_runs(store: Store, jobs: Mapping[str, Job]) -> dict[str, list[Run]
 @pytest.mark.parametrize("journal", ["postgres"], indirect=True)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_two_agents_do_every_due_run_of_a_year_exactly_once(journal: Journal, tmp_path: Path) -> None:
+async def test_two_agents_do_every_due_run_of_months_exactly_once(journal: Journal, tmp_path: Path) -> None:
     jobs = {
         "yearly": Work(at="0 0 29 3 *", timezone="Europe/Berlin"),
         "weekly": Work(at="45 1 * * 0", timezone="Australia/Lord_Howe"),
@@ -54,8 +55,8 @@ async def test_two_agents_do_every_due_run_of_a_year_exactly_once(journal: Journ
     colony = Colony(journal.url, clock, tmp_path, jobs, pace=DAY)
     await colony.start()
     await colony.start()
-    await clock.advance(YEAR)
-    expected = due_times(jobs, START, START + YEAR)
+    await clock.advance(DAYS * DAY)
+    expected = due_times(jobs, START, START + DAYS * DAY)
     async with journal.opened(clock) as store:
         done = await all_runs(store, jobs)
     await colony.close()
@@ -64,14 +65,15 @@ async def test_two_agents_do_every_due_run_of_a_year_exactly_once(journal: Journ
     assert sum(run.missed for made in done.values() for run in made) == 0
     assert sorted(colony.book.finished) == sorted((name, due) for name in expected for due in expected[name])
     assert colony.book.overlaps == []
-    assert {name: len(due) for name, due in expected.items()} == {
-        "yearly": 1,
-        "weekly": 52,
-        "fortnightly": 26,
-        "nightly": 365,
-        "third-day": 127,
-        "hourly": 4 * 24,
-    }
+    if DAYS == 365:
+        assert {name: len(due) for name, due in expected.items()} == {
+            "yearly": 1,
+            "weekly": 52,
+            "fortnightly": 26,
+            "nightly": 365,
+            "third-day": 127,
+            "hourly": 4 * 24,
+        }
     assert {run.owner for made in done.values() for run in made} == {agent.node.id for agent in colony.agents}
 
 

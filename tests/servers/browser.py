@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,15 @@ def axe_source() -> str:
     return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
-async def axe(page: Page, impacts: frozenset[str] = SERIOUS) -> list[str]:
-    """Accessibility faults of a page, one line each: rule, impact, where, remedy. `impacts` picks the grave ones."""
+async def axe(page: Page, impacts: frozenset[str] = SERIOUS, only: Sequence[str] = ()) -> list[str]:
+    """Accessibility faults of a page, one line each: rule, impact, where, remedy. `impacts` picks the grave ones.
+
+    With `only` these rules are looked at and no others."""
     if not await page.evaluate("typeof window.axe === 'object'"):
         # Not a script element: a page's own content security policy may forbid those.
         await page.evaluate(axe_source() + ";undefined")
-    violations: list[dict[str, Any]] = await page.evaluate("axe.run().then(result => result.violations)")
+    script = "only => axe.run(only.length ? {runOnly: only} : {}).then(result => result.violations)"
+    violations: list[dict[str, Any]] = await page.evaluate(script, list(only))
     return [
         f"{found['id']} ({found['impact']}) at {node['target']}: {found['help']}"
         for found in violations

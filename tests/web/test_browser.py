@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -209,22 +210,24 @@ async def test_a_phone_shows_every_page_without_sideways_scrolling(chromium: Bro
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_no_serious_fault(chromium: Browser, site: Booted, scheme: Scheme) -> None:
+    """In the dark nothing but the colours is different."""
+    look = partial(axe, only=["color-contrast"] if scheme == "dark" else [])
     async with entered(chromium, site, scheme=scheme) as page:
         for name, path in (await addresses(site)).items():
             await page.goto(site.url + path)
-            assert await axe(page) == [], name
+            assert await look(page) == [], name
         await page.goto(f"{site.url}/nowhere")
-        assert await axe(page) == []
+        assert await look(page) == []
         await page.goto(site.url)
         await page.keyboard.press("?")
-        assert await axe(page) == [], "help"
+        assert await look(page) == [], "help"
         await page.set_viewport_size(PHONE)
         for path in ("/", "/services/api", "/jobs", "/backups"):
             await page.goto(site.url + path)
-            assert await axe(page) == [], path
+            assert await look(page) == [], path
         await page.context.clear_cookies()
         await page.goto(f"{site.url}/login")
-        assert await axe(page) == [], "login"
+        assert await look(page) == [], "login"
 
 
 async def test_axe_finds_nothing_on_empty_pages(chromium: Browser, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -42,11 +41,10 @@ def gently(argv: list[str], nice: int) -> list[str]:
 
 @dataclass
 class Meter:
-    """What went through so far: bytes before and after compression, the SHA-256 (hex) of the former at the end."""
+    """What went through so far: bytes before and after compression."""
 
     raw_bytes: int = 0
     bytes: int = 0
-    raw_sha256: str = ""
     on_bytes: Callable[[int], None] = field(default=lambda done: None)
 
 
@@ -58,7 +56,6 @@ class Packer:
 
         self._source = source
         self._meter = meter
-        self._sha256 = hashlib.sha256()
         self._head = b""
         # The checksum is the point: without it most flipped bits are unpacked into wrong data in silence.
         parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -79,9 +76,7 @@ class Packer:
             raw = os.read(self._source, CHUNK)
             if not raw:
                 parts.append(self._zstd.flush())
-                self._meter.raw_sha256 = self._sha256.hexdigest()
                 return self._count(b"".join(parts)), True
-            self._sha256.update(raw)
             self._meter.raw_bytes += len(raw)
             self._head = (self._head + raw[: len(MAGIC)])[: len(MAGIC)]
             parts.append(self._zstd.compress(raw))

@@ -18,15 +18,18 @@ class Damaged(MainstayError):
 
 
 class Unpacker:
-    """Unpacks into a file descriptor and hashes both sides. Memory stays small however much comes out."""
+    """Unpacks into a file descriptor and hashes what goes in, and what comes out where that was noted.
 
-    def __init__(self, sink: int) -> None:
+    Memory stays small however much comes out.
+    """
+
+    def __init__(self, sink: int, raw_sha256: str = "") -> None:
         import zstandard
 
         self._sink = sink
         self.packed = hashlib.sha256()
         self.packed_bytes = 0
-        self.raw = hashlib.sha256()
+        self._raw = hashlib.sha256() if raw_sha256 else None
         self.raw_bytes = 0
         unpack: Any = zstandard.ZstdDecompressor()
         self._zstd = unpack.stream_writer(self, write_size=1 << 20, closefd=False)
@@ -39,12 +42,18 @@ class Unpacker:
 
     def write(self, data: bytes | memoryview) -> int:
         """Called with what comes out."""
-        self.raw.update(data)
+        if self._raw is not None:
+            self._raw.update(data)
         self.raw_bytes += len(data)
         left = memoryview(data)
         while left:
             left = left[os.write(self._sink, left) :]
         return len(data)
+
+    @property
+    def raw_sha256(self) -> str:
+        """Of what came out; empty when nobody asked."""
+        return "" if self._raw is None else self._raw.hexdigest()
 
 
 async def fetch(
@@ -61,7 +70,7 @@ async def fetch(
     """
     from zstandard import ZstdError
 
-    unpacker = Unpacker(sink)
+    unpacker = Unpacker(sink, piece.raw_sha256)
     try:
         async for chunk in storage.get(piece.path):
             await asyncio.to_thread(unpacker.feed, chunk)
@@ -131,5 +140,5 @@ def _same(piece: Piece, unpacker: Unpacker, storage: Storage) -> None:
     )
     if packed != stored:
         raise Damaged(changed(storage, piece.path, packed, stored))
-    if (unpacker.raw_bytes, unpacker.raw.hexdigest()) != (piece.raw_bytes, piece.raw_sha256):
+    if (unpacker.raw_bytes, unpacker.raw_sha256) != (piece.raw_bytes, piece.raw_sha256):
         raise Damaged(f"{piece.path} unpacks to {unpacker.raw_bytes:,} bytes that are not those of pg_dump")

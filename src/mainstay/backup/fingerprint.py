@@ -65,17 +65,22 @@ async def count_tables(
     join: Join | None = None,
     on_table: Callable[[int], None] | None = None,
     lock_timeout: float = 0,
+    *,
+    alone: bool = True,
 ) -> dict[str, Counted]:
-    """Count and hash the tables on two connections; give what is in each by its name. Raises `PostgresError`.
+    """Count and hash the tables; give what is in each by its name. Raises `PostgresError`.
 
-    `on_table` is told how many tables are done; `lock_timeout` is in seconds, 0 for none.
+    `on_table` is told how many tables are done; `lock_timeout` is in seconds, 0 for none. Several processes of the
+    server do it when it has nothing else to do (`alone`), else one: what runs beside it takes longer then.
     """
     todo = deque(tables)
     found: dict[str, Counted] = {}
     async with AsyncExitStack() as stack:
         connections = []
-        for _ in range(min(WORKERS, len(todo))):
+        for _ in range(min(WORKERS if alone else 1, len(todo))):
             connection = await stack.enter_async_context(session(dsn, lock_timeout))
+            if not alone:
+                await connection.execute(b"SET max_parallel_workers_per_gather = 0")
             if join is not None:
                 await join(connection)
             connections.append(connection)

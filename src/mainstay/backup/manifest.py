@@ -38,7 +38,8 @@ class Piece(BaseModel):
     bytes: int
     sha256: str
     raw_bytes: int
-    raw_sha256: str
+    raw_sha256: str = ""
+    """Of what comes out, where it was noted: the SHA-256 of the object and the checksum in its frame say the same."""
 
     @classmethod
     def of(cls, path: str, stored: Stored, raw: "Meter") -> Self:
@@ -48,7 +49,6 @@ class Piece(BaseModel):
             bytes=stored.bytes,
             sha256=stored.sha256,
             raw_bytes=raw.raw_bytes,
-            raw_sha256=raw.raw_sha256,
         )
 
 

@@ -1,7 +1,6 @@
 """Taking a base backup: pg_basebackup, compressed and streamed in parts that can be fetched one by one."""
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -53,15 +52,10 @@ class Press:
         import zstandard
 
         self.raw_bytes = 0
-        self._sha256 = hashlib.sha256()
         threads = 2 if (os.cpu_count() or 1) > 1 else 0
         self._zstd: Any = zstandard.ZstdCompressor(
             level=LEVEL, write_checksum=True, threads=threads
         ).compressobj()
-
-    @property
-    def raw_sha256(self) -> str:
-        return self._sha256.hexdigest()
 
     def next(self) -> tuple[bytes, bool]:
         """Give about CHUNK bytes of the part, and whether these are its last ones."""
@@ -70,7 +64,6 @@ class Press:
         while size < CHUNK:
             raw = os.read(self._source, min(CHUNK, self._part - self.raw_bytes))
             self._tap(raw)
-            self._sha256.update(raw)
             self.raw_bytes += len(raw)
             self.total += len(raw)
             self.ended = not raw
@@ -214,7 +207,6 @@ async def _parts(
                 bytes=stored.bytes,
                 sha256=stored.sha256,
                 raw_bytes=press.raw_bytes,
-                raw_sha256=press.raw_sha256,
             )
         )
         point("base.part")
@@ -231,7 +223,6 @@ async def _put_manifest(storage: Storage, path: str, data: bytes) -> Piece:
         bytes=stored.bytes,
         sha256=stored.sha256,
         raw_bytes=len(data),
-        raw_sha256=hashlib.sha256(data).hexdigest(),
     )
 
 

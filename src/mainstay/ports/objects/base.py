@@ -126,13 +126,12 @@ class Storage(Plugin, kind="storage"):
         here and nothing has changed. `expect` is about how many bytes will come, if known. Raises `StorageError`.
         """
         own_path(path)
-        content = Tally()
-        counted = content.over(chunks)
         if self.encrypt is None:
-            kept = await self._put(path, counted, expect)
-        else:
-            async with aclosing(self.encrypt.seal(counted)) as sealed:
-                kept = await self._put(path + SEALED, sealed, expect)
+            kept = await self._put(path, chunks, expect)
+            return Stored(path, kept.bytes, kept.sha256, kept)
+        content = Tally()
+        async with aclosing(self.encrypt.seal(content.over(chunks))) as sealed:
+            kept = await self._put(path + SEALED, sealed, expect)
         return Stored(path, content.weight.bytes, content.weight.sha256, kept)
 
     async def put_as_is(
