@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mainstay.backup.fingerprint import Counted, Method, count_tables
 from mainstay.backup.manifest import Manifest, seal
 from mainstay.backup.session import session
-from mainstay.backup.tables import list_tables, quoted
+from mainstay.backup.tables import Table, list_tables, quoted
 from mainstay.ports.postgres.dsn import Dsn
 from mainstay.ports.postgres.tools import Tools
 from mainstay.store.backups import BackupState
 from tests.backup.copies import Copies
 from tests.backup.house import House, execute
+
+if TYPE_CHECKING:
+    from mainstay.backup.session import Connection
 
 HERE = Path(__file__).parent
 NAMES = (HERE / "names.sql").read_text()
@@ -59,13 +63,32 @@ async def test_a_newer_server_holds_an_older_one_s_data(empty_house: House, debi
     assert outcome.data["proven"] is True, outcome.summary
 
 
+async def tables_of(dsn: Dsn) -> list[Table]:
+    async with session(dsn) as connection:
+        found = await list_tables(connection)
+    return [table for table in found if table.skipped(False, frozenset()) is None]
+
+
 async def counted(url: str, method: Method = Method.MIXED) -> dict[str, Counted]:
     dsn = Dsn.parse(url)
-    async with session(dsn) as connection:
-        tables = [
-            table for table in await list_tables(connection) if table.skipped(False, frozenset()) is None
-        ]
-    return await count_tables(dsn, tables, method)
+    return await count_tables(dsn, await tables_of(dsn), method)
+
+
+@pytest.mark.parametrize(("alone", "processes"), [(False, ["0"]), (True, ["2", "2"])])
+async def test_beside_a_dump_one_process_of_the_server_counts(
+    database: str, alone: bool, processes: list[str]
+) -> None:
+    """A dump takes longest, and what counts in several takes the processor from it."""
+    execute(database, NAMES)
+    dsn = Dsn.parse(database)
+    seen: list[str] = []
+
+    async def join(connection: Connection) -> None:
+        setting = await connection.execute("SHOW max_parallel_workers_per_gather")
+        seen.extend(await setting.fetchone() or ())
+
+    await count_tables(dsn, await tables_of(dsn), Method.MIXED, join, alone=alone)
+    assert seen == processes
 
 
 async def test_every_column_counts_whatever_it_is_called(database: str) -> None:

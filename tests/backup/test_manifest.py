@@ -44,7 +44,7 @@ def test_what_is_no_manifest_is_told(text: str) -> None:
 
 def test_a_newer_format_is_refused() -> None:
     with pytest.raises(ManifestError, match="newer mainstay") as told:
-        Manifest.unseal('{"sha256": "x", "format": 2}')
+        Manifest.unseal('{"sha256": "x", "format": 3}')
     assert "upgrade" in str(told.value)
 
 

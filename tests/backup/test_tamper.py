@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -106,6 +107,19 @@ async def test_a_hash_that_was_made_to_fit_does_not_help(house: House) -> None:
         forged = piece.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
         with pytest.raises(Damaged):
             await read(house, forged)
+
+
+@pytest.mark.parametrize("wrong", [{"raw_sha256": "0" * 64}, {"raw_bytes": 1}])
+async def test_what_comes_out_is_compared_with_what_was_noted_of_it(
+    house: House, wrong: dict[str, Any]
+) -> None:
+    """Its hash stands in manifests of the first format."""
+    backup = await house.take()
+    piece = house.manifest(backup).dump
+    raw = unpacked(house.file(backup))
+    await read(house, piece.model_copy(update={"raw_sha256": hashlib.sha256(raw).hexdigest()}))
+    with pytest.raises(Damaged, match="unpacks to"):
+        await read(house, piece.model_copy(update=wrong))
 
 
 async def forge(house: House, backup: Backup, raw: bytes) -> Backup:

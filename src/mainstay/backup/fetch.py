@@ -141,4 +141,4 @@ def _same(piece: Piece, unpacker: Unpacker, storage: Storage) -> None:
     if packed != stored:
         raise Damaged(changed(storage, piece.path, packed, stored))
     if (unpacker.raw_bytes, unpacker.raw_sha256) != (piece.raw_bytes, piece.raw_sha256):
-        raise Damaged(f"{piece.path} unpacks to {unpacker.raw_bytes:,} bytes that are not those of pg_dump")
+        raise Damaged(f"{piece.path} unpacks to {unpacker.raw_bytes:,} bytes, not to those that were packed")

@@ -19,7 +19,8 @@ from mainstay.ports.objects.seal import Broken
 if TYPE_CHECKING:
     from mainstay.backup.dump import Meter
 
-FORMAT = 1
+FORMAT = 2
+"""In the first one every object had a hash of what comes out of it, besides that of what lies there."""
 DUMP = "dump.pgc.zst"
 GLOBALS = "globals.sql.zst"
 MANIFEST = "manifest.json"
@@ -39,7 +40,7 @@ class Piece(BaseModel):
     sha256: str
     raw_bytes: int
     raw_sha256: str = ""
-    """Of what comes out, where it was noted: the SHA-256 of the object and the checksum in its frame say the same."""
+    """Of what comes out, where it was noted. Now the SHA-256 of the object and the frame's own checksum are enough."""
 
     @classmethod
     def of(cls, path: str, stored: Stored, raw: "Meter") -> Self:

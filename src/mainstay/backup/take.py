@@ -268,5 +268,7 @@ async def _contents(source: Source, snapshot: Snapshot) -> Contents:
     objects = await count_large_objects(source.dsn, snapshot.connection)
     settings = await read_settings(source.dsn, snapshot.connection)
     method = Method.best(source.server.major)
-    tables = await count_tables(source.dsn, wanted, method, snapshot.join, lock_timeout=QUEUE, alone=False)
+    # Text is hashed more slowly than the dump goes: one process would hold the snapshot longer than that needs it.
+    alone = method is Method.TEXT
+    tables = await count_tables(source.dsn, wanted, method, snapshot.join, lock_timeout=QUEUE, alone=alone)
     return Contents(dict(sorted(tables.items())), dict(sorted(skipped.items())), objects, schema, settings)

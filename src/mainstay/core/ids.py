@@ -7,7 +7,7 @@ import threading
 _lock = threading.Lock()
 _last = 0
 _random: list[int] = []
-"""Numbers of 4 and of 60 bits in turn, for many identifiers at a time; a child process must not have the same ones."""
+"""Numbers of 64 bits, fetched for many identifiers at a time; a child process must not have the same ones."""
 os.register_at_fork(after_in_child=_random.clear)
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _LETTERS for low in _LETTERS]
@@ -29,10 +29,9 @@ def new_id(now: float) -> str:
     with _lock:
         _last = stamp = max(stamp, _last + 1)
         if not _random:
-            for number in struct.unpack("256Q", os.urandom(2048)):
-                _random.append(number >> 60)
-                _random.append(number & _LOW)
-        low, high = _random.pop(), _random.pop()
+            _random.extend(struct.unpack("256Q", os.urandom(2048)))
+        chance = _random.pop()
+    low, high = chance & _LOW, chance >> 60
     # Ten bits at a time of numbers that fit into a word: of one large number this takes three times as long.
     return "".join(
         [

@@ -66,7 +66,7 @@ async def test_what_a_server_wrote_before_it_was_set_back_is_not_mixed_with_what
     with pytest.raises(NoWay, match=r"was set back at .*, and there is no base backup since"):
         await route(storage, "shop", LATEST)
     assert await first_moment(storage, "shop", "7") is None
-    await save(storage, new.model_copy(update={"branch": 1, "format": 2}))
+    await save(storage, new.model_copy(update={"branch": 1}))
     await branch.put_whole(new.first.name, b"other log under the same name")
     for target, home in ((LATEST, branch.home), (Target(Kind.TIME, at=at - 1), "_physical/shop/7")):
         found = await route(storage, "shop", target)

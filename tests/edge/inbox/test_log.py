@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import math
 import os
 import sqlite3
@@ -16,10 +15,10 @@ import pytest
 
 from mainstay.core.errors import JournalError
 from mainstay.edge.inbox import log as log_module
-from mainstay.edge.inbox.drain import Drain, _again, _put_aside
+from mainstay.edge.inbox.drain import Drain, _put_aside
 from mainstay.edge.inbox.harvest import Harvest, Part, harvest, read
 from mainstay.edge.inbox.known import Known
-from mainstay.edge.inbox.log import DAMAGED, DRAFT, ENDING, REFUSED, Log, segments
+from mainstay.edge.inbox.log import DAMAGED, REFUSED, Log, segments
 from mainstay.edge.inbox.record import decode, encode, whole
 from mainstay.edge.inbox.turn import Turn
 from mainstay.ports.clock import FakeClock
@@ -296,17 +295,6 @@ async def test_what_the_disk_lost_holds_back_nothing_behind_it(
         assert await kept(store) == [events[0].id, events[2].id]
     assert [one.name for one in directory.glob(f"*{DAMAGED}")] == [f"{written.name}{DAMAGED}"]
     assert not path.exists()
-
-
-def test_a_segment_that_is_just_being_begun_is_left_alone(directory: Path) -> None:
-    """However old a clock that was set says that it is; one whose writer died goes."""
-    directory.mkdir()
-    living, dead = (directory / f"{name}{ENDING}{DRAFT}" for name in ("living", "dead"))
-    dead.touch()
-    with living.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        _again(directory, living.stat().st_mtime + 1e6)
-        assert [*directory.iterdir()] == [living]
 
 
 def test_the_agent_has_the_turn_before_edges(directory: Path) -> None:

@@ -110,7 +110,7 @@ async def take_base(
     point("base.uploaded")
     taken = now()
     return Base(
-        format=FORMAT if branch else 1,
+        format=FORMAT,
         id=run.id,
         database=source.database,
         system=source.facts.system,

@@ -10,8 +10,8 @@ from mainstay.backup.manifest import ManifestError, Piece
 from mainstay.backup.physical.layout import Segment, bases_folder, log_home, log_name
 from mainstay.ports.objects.base import NotThere, Storage, chunked
 
-FORMAT = 2
-"""That of a base backup on a branch; the others are the first, which older versions of mainstay can restore."""
+FORMAT = 3
+"""In the first two every part had a hash of what comes out of it; the first one knew no branches."""
 NAME = "base.json"
 
 

@@ -181,7 +181,7 @@ async def _unpack(
 
 
 async def _feed(storage: Storage, part: Any, unpacker: Unpacker, skip: int, got: Any) -> None:
-    """Unpack a part of an archive through a pipe: what comes out is hashed before it is believed."""
+    """Unpack a part of an archive through a pipe: its own checksums are looked at before it is believed."""
     source, sink = os.pipe()
 
     def drain() -> None:

@@ -43,9 +43,9 @@ Spans = dict[str, tuple[int, int]]
 EVERY = 0.1
 """Seconds between two looks at the log: what came meanwhile shares pages of the journal."""
 SOON = 0.02
-"""The same while events come: little at a time, so that an edge on the same core hardly waits for an import."""
-MANY = 400
-"""Events of one import after which the next one follows at once."""
+"""The same while many come: little at a time, so that an edge on the same core hardly waits for an import."""
+FEW = 10
+"""Fewer events in one import are no reason to look again soon: each import is a commit."""
 LATE = 30.0
 """Seconds after which an event should long be in the journal."""
 TIDY = 1.0
@@ -74,6 +74,8 @@ class Drain:
         """When the first event came that waits, seconds since 1970; None when none did at the last look."""
         self.waiting = 0
         """Bytes that were not in the journal at the last look."""
+        self._left = False
+        """Whether the last import could not take all that was there."""
         self.refused = 0
         """Events that the journal would not have since the start."""
         self.fault: str | None = None
@@ -86,7 +88,8 @@ class Drain:
             pause = EVERY
             try:
                 if self._has_work():
-                    pause = _pause(await self._in_turn(store, turn))
+                    brought = await self._in_turn(store, turn)
+                    pause = 0.0 if self._left else SOON if brought >= FEW else EVERY
                 else:
                     self.oldest, self.waiting = None, 0
                 self.fault = None
@@ -106,6 +109,7 @@ class Drain:
     async def _in_turn(self, store: Store, turn: Turn) -> int:
         """Import some events; give how many: none when none waits, or it is not our turn. Raises `JournalError`,
         `OSError`."""
+        self._left = False
         if not turn.take():
             return 0
         try:
@@ -133,6 +137,7 @@ class Drain:
         found = await self._aside(partial(harvest, self._directory, self._imported))
         self.waiting = found.bytes
         self.oldest = found.events[0].received_at if found.events else None
+        self._left = bool(found.events) and found.left > 0
         if found.events:
             await self._bring(store, found)
         if self._clock.monotonic() - self._tidied >= TIDY:
@@ -213,13 +218,6 @@ class Drain:
             return await asyncio.to_thread(work)
 
 
-def _pause(brought: int) -> float:
-    """Seconds until the next look, after an import of so many events."""
-    if not brought:
-        return EVERY
-    return SOON if brought < MANY else 0.0
-
-
 def _keep_aside(path: Path) -> None:
     """Keep a segment that cannot be read whole, for people."""
     with suppress(FileExistsError):
@@ -229,7 +227,7 @@ def _keep_aside(path: Path) -> None:
 def _again(directory: Path, now: float) -> None:
     """Make what the journal would not have wait again, and remove what somebody was about to begin who died."""
     for path in directory.glob(f"*{DRAFT}"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             # Who is beginning one has its lock: clocks alone could be wrong about how old it is.
             if now - path.stat().st_mtime > OLD and sealed(path):
                 path.unlink()

@@ -49,6 +49,11 @@ class Harvest:
     bytes: int = 0
     """Bytes in all segments that were not imported before."""
 
+    @property
+    def left(self) -> int:
+        """How many of these bytes it did not take."""
+        return self.bytes - sum(end - start for start, end in self.spans.values())
+
 
 def harvest(directory: Path, imported: Mapping[str, int]) -> Harvest:
     """Read the next events that are not `imported` yet. Raises `OSError`."""

@@ -102,6 +102,13 @@ def answer_headers(
     ] + ours
 
 
+def _replaces(ours: list[Header], fields: Mapping[bytes, bytes]) -> bool:
+    for name, _ in ours:  # noqa: SIM110 - compiled it is quicker
+        if name in fields:
+            return True
+    return False
+
+
 def told(head: AnswerHead, ours: list[Header], *, cors: bool) -> bytes:
     """Give the lines of `answer_headers`; those of the origin are worked out once for each head.
 
@@ -112,6 +119,6 @@ def told(head: AnswerHead, ours: list[Header], *, cors: bool) -> bytes:
         head.lines = lines_of(head.headers)
         named = [value for name, value in head.headers if name == b"connection"]
         head.plain = PLAIN.issuperset(named) and ANSWER_ODD.isdisjoint(fields)
-    if cors or not head.plain or any(name in fields for name, _ in ours):
+    if cors or not head.plain or _replaces(ours, fields):
         return lines_of(answer_headers(head.headers, fields, ours, cors=cors))
     return head.lines + lines_of(ours)

@@ -31,13 +31,13 @@ class Rule:
     """Nanoseconds between two requests at the steady rate."""
     full: int
     """Nanoseconds that a bucket may be ahead: burst x interval."""
-    said: tuple[bytes, bytes, bytes] = field(init=False, compare=False, repr=False)
+    said: tuple[bytes, bytes, str] = field(init=False, compare=False, repr=False)
     """What headers say of it: its quota, its policy, and how what is left of it begins."""
 
     def __post_init__(self) -> None:
         name = self.name.encode()
         policy = b'"%b";q=%d;w=%d' % (name, self.quota, self.window)
-        object.__setattr__(self, "said", (b"%d" % self.quota, policy, b'"%b";r=' % name))
+        object.__setattr__(self, "said", (b"%d" % self.quota, policy, f'"{self.name}";r='))
 
     @classmethod
     def of(cls, name: str, limit: LimitSettings | None) -> "Rule | None":
