@@ -17,16 +17,6 @@ from tests.edge.inbox.records import CLOCK, append, arrival, kept, opened
 from tests.helpers import aeventually
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "inbox"
-
-
-@pytest.fixture
-def written(directory: Path) -> Log:
-    return Log(directory, CLOCK)
-
-
 class Hasty(FakeClock):
     """Nobody waits; what they wanted to wait is kept."""
 

@@ -32,16 +32,6 @@ from tests.helpers import aeventually
 from tests.journals import sqlite_journal
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "inbox"
-
-
-@pytest.fixture
-def written(directory: Path) -> Log:
-    return Log(directory, CLOCK)
-
-
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\r\n", b"x" * 100_000])
 def test_a_record_is_what_it_was(body: bytes) -> None:
     full = Arrival(
